@@ -1,0 +1,40 @@
+"""The web console of a server: which addresses there are. See docs/console.md."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from common.console.audit import audit_page
+from common.console.overview import overview_page
+from common.console.page import HOME, SIGN_IN, Page, Visit
+from common.console.shell import Answering, Shell
+from common.console.sign_in import SignIn
+from common.runtime import Runtime
+
+__all__ = ["Page", "Visit", "console_routes"]
+
+
+def console_routes(runtime: Runtime, pages: Sequence[Page] = (), templates: Sequence[Path] = ()) -> list[BaseRoute]:
+    """The console with the vertical's own pages, whose templates are in `templates`."""
+    every = sorted([overview_page(), audit_page(), *pages], key=lambda page: page.order)
+    shell = Shell(runtime, every, templates)
+    sign_in = SignIn(runtime, shell)
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse(HOME, 303)
+
+    async def static(request: Request) -> Response:
+        return await shell.static.answer(request) or await shell.not_found(request)
+
+    # The last one keeps what does not exist here away from the MCP application behind.
+    return [
+        Route("/", Answering(shell, home)),
+        Route(SIGN_IN, Answering(shell, sign_in.answer)),
+        Route(f"{HOME}/sign-out", Answering(shell, sign_in.sign_out)),
+        Route(f"{HOME}/static/{{hash}}/{{name}}", Answering(shell, static)),
+        *(Route(page.address, Answering(shell, shell.serve(page))) for page in every),
+        Route(f"{HOME}/{{rest:path}}", Answering(shell, shell.not_found)),
+    ]

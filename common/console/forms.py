@@ -1,0 +1,50 @@
+"""Whether a form was really sent from this console, by the person whose session it uses."""
+
+import hashlib
+import hmac
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+
+from common.security.signing import SigningKey
+
+FIELD = "form_token"
+HEADER = "x-form-token"
+MAX_FIELDS = 100
+
+
+class FormTokens:
+    """A token fits one session and one address, so the one of a harmless form opens nothing else."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key.derive("console-csrf")
+
+    def issue(self, sid: str, path: str) -> str:
+        """What the form at this address must carry."""
+        return hmac.new(self._key, f"{sid}\n{path}".encode(), hashlib.sha256).hexdigest()
+
+    async def fits(self, request: Request, sid: str) -> bool:
+        """Whether the form field, or for JSON the header `X-Form-Token`, is the right one."""
+        given = request.headers.get(HEADER) or text(await read_form(request), FIELD)
+        return hmac.compare_digest(given.encode(), self.issue(sid, request.scope["path"]).encode())
+
+
+def comes_from_here(request: Request) -> bool:
+    """False if a browser says that another site sent this. Programs say nothing, and have no cookies to abuse."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        # `same-site` is not enough: another port of this host, or another host of this domain, is somebody else.
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
+
+
+async def read_form(request: Request) -> FormData:
+    """The fields of a form without files; a second call gives the same again."""
+    return await request.form(max_files=0, max_fields=MAX_FIELDS)
+
+
+def text(form: FormData, name: str) -> str:
+    """A text field, without the blanks around it."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""

@@ -1,0 +1,136 @@
+"""What surrounds every page: the session, the right to see it, form tokens, headers, and a page for each failure."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from common.console.forms import FormTokens, comes_from_here
+from common.console.page import SAFE, Page, Visit, here, to_sign_in
+from common.console.sessions import Session, Sessions
+from common.console.templating import HEADERS, HERE, StaticFiles, Templates
+from common.errors import AppError, Denied, NotFound
+from common.observability.call import request_id
+from common.resilience.deadline import deadline
+from common.runtime import Runtime
+from common.security.principal import ANONYMOUS, current_principal
+
+Handler = Callable[[Request], Awaitable[Response]]
+STATUS = {"invalid_input": 400, "denied": 403, "not_found": 404, "conflict": 409, "rate_limited": 429}
+log = structlog.get_logger(__name__)
+
+
+class Shell:
+    """The frame of one server's console."""
+
+    def __init__(self, runtime: Runtime, pages: Sequence[Page], templates: Sequence[Path]) -> None:
+        self.runtime = runtime
+        self.pages = pages
+        self.static = StaticFiles(HERE / "static")
+        self.templates = Templates(templates, self.static)
+        self.sessions = Sessions(runtime)
+        self.forms = FormTokens(runtime.key)
+
+    def serve(self, page: Page) -> Handler:
+        """The page for those who may see it."""
+
+        async def answer(request: Request) -> Response:
+            self.check_method(request, page.methods)
+            session = await self.sessions.current(request, must_know=request.method not in SAFE)
+            if session is None:
+                return self._without_session(request)
+            current_principal.set(session.principal)
+            await self.check_form(request, session)
+            if not self.runtime.policy.allows(session.principal, page.action):
+                raise Denied(f"{session.principal.subject} may not use this page.", "A role that may is needed.")
+            visit = Visit(request, session, page, self.runtime, self.templates, self.layout(request, session))
+            async with deadline(self.runtime.settings.tool_timeout_seconds):
+                return await page.endpoint(visit)
+
+        return answer
+
+    def check_method(self, request: Request, methods: frozenset[str]) -> None:
+        """Raises HTTPException."""
+        if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
+
+    async def check_form(self, request: Request, session: Session) -> None:
+        """Raises Denied unless this is a form of ours, filled in by the person of the session."""
+        if request.method in SAFE:
+            return
+        if not comes_from_here(request) or not await self.forms.fits(request, session.sid):
+            raise Denied("This form was not sent from the page that you had open.", "Open the page again, and retry.")
+
+    def layout(self, request: Request, session: Session | None) -> dict[str, Any]:
+        """What every template needs."""
+        allows = self.runtime.policy.allows
+        return {
+            "server": self.runtime.name,
+            "session": session,
+            "here": request.scope["path"],
+            "nav": [page for page in self.pages if page.in_nav and session and allows(session.principal, page.action)],
+            "form_token": lambda path: self.forms.issue(session.sid, path) if session else "",
+        }
+
+    async def not_found(self, request: Request) -> Response:
+        """What is not there, or has a slash too much."""
+        path = str(request.scope["path"])
+        if path.endswith("/") and request.method in SAFE:
+            return RedirectResponse(path.rstrip("/"), 303)
+        raise NotFound("There is no such page.", "It may have moved: start from the overview.")
+
+    async def failure(self, request: Request, status: int, message: str, hint: str = "") -> Response:
+        """A page that says what went wrong, and under which id the log has the rest."""
+        try:
+            session = await self.sessions.current(request)
+        except Exception:
+            session = None
+        values = {"title": HTTPStatus(status).phrase, "message": message, "hint": hint, "request_id": request_id.get()}
+        return self.templates.answer("failure.html", status, **self.layout(request, session), code=status, **values)
+
+    def _without_session(self, request: Request) -> Response:
+        came_by_link = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if came_by_link and request.method in SAFE:
+            # SameSite=Strict held the cookie back; the browser sends it when the page itself asks once more.
+            return self.templates.answer("again.html", address=here(request))
+        return to_sign_in(request)
+
+
+class Answering:
+    """One address as ASGI application."""
+
+    def __init__(self, shell: Shell, handler: Handler) -> None:
+        self._shell = shell
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token = current_principal.set(ANONYMOUS)
+        try:
+            response = await self._answer(Request(scope, receive))
+            for name, value in HEADERS.items():
+                response.headers.setdefault(name, value)
+            await response(scope, receive, send)
+        finally:
+            current_principal.reset(token)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._handler(request)
+        except AppError as error:
+            status = STATUS.get(error.code, 503)
+            return await self._shell.failure(request, status, error.message, error.hint)
+        except HTTPException as error:
+            response = await self._shell.failure(request, error.status_code, error.detail)
+            response.headers.update(error.headers or {})
+            return response
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("console.error", path=request.scope["path"])
+            return await self._shell.failure(request, 500, "Something failed here, and it is not your fault.")

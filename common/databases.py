@@ -1,0 +1,49 @@
+"""SQL engines: SQLite embedded, Postgres in production, one code for both."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+def sqlite_url(path: Path) -> str:
+    """URL of a SQLite file; its folder is made, readable by the owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN comes too late, see _begin_sqlite
+    cursor = connection.cursor()
+    # WAL lets readers run beside the one writer; FULL makes a commit survive a power loss.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def read_write(engine: AsyncEngine) -> AsyncEngine:
+    """For transactions that read and then write: SQLite takes the write lock at once and waits its turn for it."""
+    return engine.execution_options(immediate=True)
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """An engine with bounded pool and timeouts; the caller disposes of it."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": 15})
+        event.listen(engine.sync_engine, "connect", _configure_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=15,
+        pool_timeout=30,
+        pool_pre_ping=True,
+        connect_args={"timeout": 10, "command_timeout": 30},
+    )

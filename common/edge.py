@@ -1,0 +1,136 @@
+"""What happens to an HTTP request before anything reads it: id, size, credentials, failed sign-ins."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.observability.call import new_request_id, request_id
+from common.resilience.rate_limit import LocalRateLimiter
+
+log = structlog.get_logger(__name__)
+OnFailure = Callable[[str, str, str], Awaitable[None]]
+"""Called with client address, request id and path."""
+
+
+class RequestId:
+    """Gives each request an id, and returns it in `X-Request-Id`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        identifier = new_request_id(Headers(scope=scope).get("x-request-id"))
+        token = request_id.set(identifier)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = identifier
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            request_id.reset(token)
+
+
+class RequestSizeLimit:
+    """Refuses a body that is too large, declared or not, before it is in memory."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdigit() or int(declared) > self.max_bytes:
+            return await self._refuse(scope, receive, send)
+        await self._stream(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen, too_large, started = 0, False, False
+
+        async def counted() -> Message:
+            nonlocal seen, too_large
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen <= self.max_bytes:
+                return message
+            # The application sees the client go away, so nothing half-read is used.
+            too_large = True
+            return {"type": "http.disconnect"}
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if not too_large:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted, guarded)
+        except Exception:
+            if not too_large:
+                raise
+        if too_large and not started:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"The request is larger than {self.max_bytes} bytes: send less at once"
+        await JSONResponse({"error": message}, status_code=413, headers={"Connection": "close"})(scope, receive, send)
+
+
+class SignInGuard:
+    """Accepts `X-API-Key`, and limits and records failed sign-ins by client address."""
+
+    def __init__(self, app: ASGIApp, failures_per_minute: int, on_failure: OnFailure) -> None:
+        self.app = app
+        self.on_failure = on_failure
+        self.limiter = LocalRateLimiter(failures_per_minute / 60, failures_per_minute)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        wait = self.limiter.check(address, count=False)
+        if wait and _presents_credentials(scope):
+            # Not even looked at: a guesser learns nothing, right or wrong.
+            return await _too_many(wait)(scope, receive, send)
+        await self.app(_with_bearer(scope), receive, self._watch(scope, address, send))
+
+    def _watch(self, scope: Scope, address: str, send: Send) -> Send:
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401:
+                # A first request without credentials is how OAuth clients begin; it is no attempt.
+                if _presents_credentials(scope):
+                    self.limiter.check(address)
+                    await self.on_failure(address, request_id.get(), quote(scope["path"])[:200])
+            await send(message)
+
+        return watched
+
+
+def _presents_credentials(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "authorization" in headers or "x-api-key" in headers or scope["path"].endswith("/sign-in")
+
+
+def _with_bearer(scope: Scope) -> Scope:
+    headers = Headers(scope=scope)
+    key = headers.get("x-api-key")
+    if key is None or "authorization" in headers:
+        return scope
+    raw = [pair for pair in scope["headers"] if pair[0] != b"x-api-key"]
+    return {**scope, "headers": [*raw, (b"authorization", b"Bearer " + key.encode())]}
+
+
+def _too_many(wait: float) -> JSONResponse:
+    seconds = str(int(wait) + 1)
+    body = {"error": f"Too many failed sign-ins from this address. Retry in {seconds} s with a valid key."}
+    return JSONResponse(body, status_code=429, headers={"Retry-After": seconds})

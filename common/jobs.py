@@ -1,0 +1,179 @@
+"""Background jobs whose truth is a table: lease, heartbeat, attempts. A job whose worker died is claimed again."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.databases import read_write
+
+metadata = MetaData()
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("batch", String(36), nullable=False),
+    Column("tenant", String(100), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", String(100)),
+    Column("ready_at", Float, nullable=False),
+    Column("error", String(1000)),
+    Column("created", Float, nullable=False),
+    Index("jobs_by_state", "state", "ready_at"),
+    Index("jobs_by_batch", "batch", "state"),
+)
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed job. `attempt` counts from 1."""
+
+    id: str
+    batch: str
+    tenant: str
+    subject: str
+    payload: dict[str, Any]
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a batch stands."""
+
+    batch: str
+    tenant: str
+    subject: str
+    total: int
+    done: int
+    failed: int
+    created: float
+    errors: list[dict[str, Any]]
+
+    @property
+    def complete(self) -> bool:
+        return self.done + self.failed == self.total
+
+    @property
+    def state(self) -> str:
+        if not self.complete:
+            return "running" if self.done or self.failed else "queued"
+        return "failed" if self.failed == self.total and self.total else "finished"
+
+
+def new_batch() -> str:
+    """An id for jobs that belong together."""
+    return str(uuid.uuid4())
+
+
+async def enqueue(
+    connection: AsyncConnection, batch: str, tenant: str, subject: str, payloads: Sequence[dict[str, Any]]
+) -> None:
+    """Add jobs in the caller's transaction, so that they exist exactly if what they are about exists."""
+    now = time.time()
+    common = {"batch": batch, "tenant": tenant, "subject": subject, "state": "queued", "attempt": 0}
+    rows = [
+        {**common, "id": str(uuid.uuid4()), "payload": payload, "ready_at": now, "created": now} for payload in payloads
+    ]
+    await connection.execute(insert(jobs), rows)
+
+
+class JobQueue:
+    """Hands out jobs to workers of any process."""
+
+    def __init__(self, engine: AsyncEngine, worker: str, lease_seconds: float = 60.0) -> None:
+        self._engine = engine
+        self._writer = read_write(engine)
+        self._worker = worker
+        self.lease_seconds = lease_seconds
+
+    async def claim(self, limit: int) -> list[Job]:
+        """Take jobs that are ready, or whose worker's lease ran out."""
+        now = time.time()
+        ready = (
+            select(jobs.c.id)
+            .where(or_(jobs.c.state == "queued", jobs.c.state == "running"), jobs.c.ready_at <= now)
+            .order_by(jobs.c.ready_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        taken = (
+            update(jobs)
+            .where(jobs.c.id.in_(ready.scalar_subquery()))
+            .values(state="running", worker=self._worker, attempt=jobs.c.attempt + 1, ready_at=now + self.lease_seconds)
+            .returning(jobs)
+        )
+        async with self._writer.begin() as connection:
+            rows = (await connection.execute(taken)).mappings().all()
+        claimed = [Job(r["id"], r["batch"], r["tenant"], r["subject"], r["payload"], r["attempt"]) for r in rows]
+        return sorted(claimed, key=lambda job: job.id)
+
+    async def heartbeat(self, claimed: Sequence[Job]) -> None:
+        """Extend the lease of jobs that are still being worked on."""
+        mine = jobs.c.id.in_([job.id for job in claimed]) & (jobs.c.worker == self._worker)
+        async with self._writer.begin() as connection:
+            statement = update(jobs).where(mine, jobs.c.state == "running")
+            await connection.execute(statement.values(ready_at=time.time() + self.lease_seconds))
+
+    async def finish(self, finished: Sequence[Job]) -> None:
+        """Mark jobs done."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(jobs).where(jobs.c.id.in_([job.id for job in finished])).values(state="done", error=None)
+            )
+
+    async def fail(self, job: Job, error: str, retry: bool) -> None:
+        """Try again with a growing pause, or give up."""
+        again = retry and job.attempt < MAX_ATTEMPTS
+        values: dict[str, Any] = {"state": "queued" if again else "failed", "error": error[:1000]}
+        if again:
+            values["ready_at"] = time.time() + 2.0**job.attempt
+        async with self._writer.begin() as connection:
+            await connection.execute(update(jobs).where(jobs.c.id == job.id).values(**values))
+
+    async def record(
+        self, batch: str, tenant: str, subject: str, payload: dict[str, Any], state: str, error: str | None = None
+    ) -> None:
+        """Add what needs no work to a batch: `done` already, or `failed` for good."""
+        now = time.time()
+        row = {"id": str(uuid.uuid4()), "batch": batch, "tenant": tenant, "subject": subject, "payload": payload}
+        values = {**row, "state": state, "attempt": 1, "error": error, "ready_at": now, "created": now}
+        async with self._writer.begin() as connection:
+            await connection.execute(insert(jobs).values(**values))
+
+    async def progress(self, batch: str) -> Progress | None:
+        """Counts of a batch and its first 20 errors, or None."""
+        async with self._engine.connect() as connection:
+            counts = select(jobs.c.state, func.count(), func.min(jobs.c.created)).group_by(jobs.c.state)
+            counted = (await connection.execute(counts.where(jobs.c.batch == batch))).all()
+            if not counted:
+                return None
+            owner = (
+                await connection.execute(select(jobs.c.tenant, jobs.c.subject).where(jobs.c.batch == batch).limit(1))
+            ).one()
+            failed = select(jobs.c.payload, jobs.c.error).where(jobs.c.batch == batch, jobs.c.state == "failed")
+            errors = (await connection.execute(failed.limit(20))).all()
+        by_state = {state: count for state, count, _ in counted}
+        return Progress(
+            batch=batch,
+            tenant=owner.tenant,
+            subject=owner.subject,
+            total=sum(by_state.values()),
+            done=by_state.get("done", 0),
+            failed=by_state.get("failed", 0),
+            created=min(created for _, _, created in counted),
+            errors=[{**payload, "error": error} for payload, error in errors],
+        )
+
+    async def pending(self) -> int:
+        """Jobs that are not finished."""
+        async with self._engine.connect() as connection:
+            waiting = select(func.count()).where(jobs.c.state.in_(["queued", "running"]))
+            return int((await connection.execute(waiting)).scalar_one())

@@ -1,0 +1,277 @@
+"""The steps every call goes through, outermost first:
+
+request id -> metrics -> errors -> identity -> audit -> rate limit -> policy -> deadline -> tool
+
+so that denied, throttled and failed calls are counted and audited too.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastmcp.exceptions import FastMCPError, NotFoundError, PromptError, ResourceError, ToolError, ValidationError
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools.base import InputRequiredToolResult
+from mcp import MCPError
+from pydantic import ValidationError as PydanticValidationError
+
+from common.errors import AppError, RateLimited
+from common.observability.call import Call, current_call, new_request_id, request_id
+from common.observability.metrics import Metrics
+from common.resilience.deadline import deadline
+from common.resilience.rate_limit import RateLimiter
+from common.security.audit import AuditLog, AuditRecord, AuditUnavailable
+from common.security.identity import caller_from_request
+from common.security.policy import ToolPolicy
+from common.security.principal import Principal, current_principal
+
+log = structlog.get_logger(__name__)
+Context = MiddlewareContext[Any]
+Next = CallNext[Any, Any]
+
+CALLS = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}
+LISTS = {"tools/list", "resources/list", "resources/templates/list", "prompts/list"}
+REQUEST_FAILED = -32000
+"""JSON-RPC code for a request that failed outside of a tool."""
+
+
+class Step(Middleware):
+    """Sees calls and lists; everything else (handshake, notifications) passes."""
+
+    async def __call__(self, context: Context, call_next: Next) -> Any:
+        if context.method in CALLS:
+            return await self.on_call(context, call_next)
+        if context.method in LISTS:
+            return await self.on_list(context, call_next)
+        return await call_next(context)
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        return await call_next(context)
+
+    async def on_list(self, context: Context, call_next: Next) -> Any:
+        return await call_next(context)
+
+
+def action_of(context: Context) -> str:
+    """The policy action of a call: the tool's name, `read_resource` or `get_prompt`."""
+    if context.method == "tools/call":
+        return str(context.message.name)
+    return "read_resource" if context.method == "resources/read" else "get_prompt"
+
+
+def outcome_of(error: BaseException) -> str:
+    """One word for what went wrong."""
+    for candidate in (error, error.__cause__):
+        if isinstance(candidate, AppError):
+            return candidate.code
+    if isinstance(error, ValidationError | PydanticValidationError):
+        return "invalid_input"
+    return "unknown" if isinstance(error, NotFoundError) else "error"
+
+
+class RequestIdStep(Step):
+    """Makes the call known to everything inside."""
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        identifier = request_id.get() or new_request_id()
+        token = request_id.set(identifier)
+        call_token = current_call.set(Call(identifier, CALLS[str(context.method)], action_of(context)))
+        try:
+            return await call_next(context)
+        finally:
+            current_call.reset(call_token)
+            request_id.reset(token)
+
+
+class MetricsStep(Step):
+    """Times every call."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self.in_flight = metrics.in_flight.labels(metrics.server)
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        call = current_call.get()
+        assert call is not None  # noqa: S101 - RequestIdStep is outside of this one
+        self.in_flight.inc()
+        try:
+            return await call_next(context)
+        finally:
+            self.in_flight.dec()
+            self.metrics.observe(call.kind, call.label, call.outcome, call.seconds)
+
+
+class ErrorStep(Step):
+    """Says what the caller may know, and logs the rest under the request id."""
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        call = current_call.get()
+        try:
+            result = await call_next(context)
+        except Exception as error:
+            if call:
+                call.outcome = outcome_of(error)
+            raise self._visible(error, str(context.method), call) from error
+        if call and isinstance(result, InputRequiredToolResult):
+            call.outcome = "input_required"
+        elif call and getattr(result, "is_error", False):
+            call.outcome = "error"
+        return result
+
+    async def on_list(self, context: Context, call_next: Next) -> Any:
+        try:
+            return await call_next(context)
+        except AppError as error:
+            raise MCPError(code=REQUEST_FAILED, message=str(error)) from error
+
+    def _visible(self, error: Exception, method: str, call: Call | None) -> Exception:
+        kind = {"tools/call": ToolError, "resources/read": ResourceError}.get(method, PromptError)
+        for candidate in (error, error.__cause__):
+            if isinstance(candidate, AppError):
+                log.info("call.failed", action=call and call.action, outcome=candidate.code)
+                return kind(str(candidate))
+            if isinstance(candidate, PydanticValidationError) and isinstance(error, ValidationError):
+                return kind(describe_validation(candidate))
+        if isinstance(error, NotFoundError | MCPError):
+            return error
+        if isinstance(error, FastMCPError) and error.__cause__ is None:
+            return error
+        log.error("call.error", action=call and call.action, exc_info=error)
+        return kind(f"Internal error. The operator finds it in the log under request id {request_id.get()}.")
+
+
+def describe_validation(error: PydanticValidationError) -> str:
+    """Which argument is wrong and why, without its value."""
+    items = error.errors(include_url=False, include_input=False, include_context=False)
+    parts = [f"{'.'.join(str(part) for part in item['loc']) or 'arguments'}: {item['msg']}" for item in items[:5]]
+    return f"Invalid arguments: {'; '.join(parts)}. Correct them and call again."
+
+
+class IdentityStep(Step):
+    """Puts the caller where everything inside finds it."""
+
+    def __init__(self, stdio: Principal | None = None) -> None:
+        self.stdio = stdio
+
+    async def _as_caller(self, context: Context, call_next: Next) -> Any:
+        token = current_principal.set(caller_from_request(self.stdio))
+        try:
+            return await call_next(context)
+        finally:
+            current_principal.reset(token)
+
+    on_call = _as_caller
+    on_list = _as_caller
+
+
+class AuditStep(Step):
+    """Intent before, outcome after. A call that may change something waits until its record is durable."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self.audit = audit
+        self._read_only: dict[str, bool] = {}
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        call, principal = current_call.get(), current_principal.get()
+        assert call is not None  # noqa: S101 - RequestIdStep is outside of this one
+        durable = not await self._reads_only(context, call)
+        who = {"subject": principal.subject, "tenant": principal.tenant}
+        await self._record(AuditRecord("intent", call.action, call.request_id, **who, detail=_what(context)), durable)
+        outcome = "ok"
+        try:
+            result = await call_next(context)
+            outcome = "error" if getattr(result, "is_error", False) else "ok"
+            return result
+        except BaseException as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            detail = {"ms": round(call.seconds * 1000, 2)}
+            record = AuditRecord("outcome", call.action, call.request_id, **who, outcome=outcome, detail=detail)
+            # The work is done: to report a failure now would be wrong, and an intent without outcome is visible.
+            with contextlib.suppress(AuditUnavailable):
+                await self._record(record, durable)
+
+    async def _record(self, record: AuditRecord, durable: bool) -> None:
+        if durable:
+            await self.audit.write(record)
+        else:
+            self.audit.append(record)
+
+    async def _reads_only(self, context: Context, call: Call) -> bool:
+        if call.kind != "tool":
+            return True
+        if call.action not in self._read_only:
+            if context.fastmcp_context is None:
+                return False
+            tool = await context.fastmcp_context.fastmcp.get_tool(call.action)
+            if tool is None:
+                return True  # nothing will run
+            self._read_only[call.action] = bool(tool.annotations and tool.annotations.read_only_hint)
+        return self._read_only[call.action]
+
+
+def _what(context: Context) -> dict[str, Any]:
+    message = context.message
+    if context.method == "resources/read":
+        return {"uri": str(message.uri)}
+    arguments = {"arguments": message.arguments or {}}
+    return arguments if context.method == "tools/call" else {"prompt": message.name, **arguments}
+
+
+class RateLimitStep(Step):
+    """One budget per person, over tools, resources, prompts and lists."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.limiter = limiter
+
+    async def _limited(self, context: Context, call_next: Next) -> Any:
+        principal = current_principal.get()
+        wait = await self.limiter.acquire(f"{principal.tenant}/{principal.subject}")
+        if wait:
+            raise RateLimited("Too many calls.", "Ask for more at once, or slow down.", retry_after=wait)
+        return await call_next(context)
+
+    on_call = _limited
+    on_list = _limited
+
+
+class PolicyStep(Step):
+    """What policy does not permit is neither listed nor callable, and looks as if it did not exist."""
+
+    def __init__(self, policy: ToolPolicy) -> None:
+        self.policy = policy
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        call = current_call.get()
+        if not self.policy.allows(current_principal.get(), action_of(context)):
+            raise self._unknown(context)
+        if call:
+            call.known = True
+        return await call_next(context)
+
+    def _unknown(self, context: Context) -> NotFoundError:
+        if context.method == "tools/call":
+            return NotFoundError(f"Unknown tool: {context.message.name!r}")
+        name = context.message.uri if context.method == "resources/read" else context.message.name
+        return NotFoundError(f"Unknown {CALLS[str(context.method)]}: {str(name)!r}")
+
+    async def on_list(self, context: Context, call_next: Next) -> Any:
+        items: Sequence[Any] = await call_next(context)
+        principal = current_principal.get()
+        if context.method == "tools/list":
+            return [tool for tool in items if self.policy.allows(principal, tool.name)]
+        action = "get_prompt" if context.method == "prompts/list" else "read_resource"
+        return items if self.policy.allows(principal, action) else []
+
+
+class DeadlineStep(Step):
+    """Bounds every call."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        async with deadline(self.seconds):
+            return await call_next(context)

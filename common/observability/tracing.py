@@ -1,0 +1,36 @@
+"""OpenTelemetry spans, sent when a collector is configured. FastMCP makes the spans; here they get a destination."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from common.errors import SettingsError
+from common.observability.call import request_id
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Span
+
+
+def configure_tracing(server: str, endpoint: str | None) -> Callable[[], None]:
+    """Send spans to the collector at `endpoint`; returns what flushes and stops it."""
+    if endpoint is None:
+        return lambda: None
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise SettingsError("TRIPTYCH_OTLP_ENDPOINT needs the extra `triptych[tracing]`") from None
+
+    class RequestIdProcessor(SpanProcessor):
+        def on_start(self, span: "Span", parent_context: "Context | None" = None) -> None:
+            span.set_attribute("request.id", request_id.get())
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"triptych-{server}"}))
+    provider.add_span_processor(RequestIdProcessor())
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return provider.shutdown

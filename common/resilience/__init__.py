@@ -1,0 +1,1 @@
+"""Limits that keep one caller or one slow part from hurting the rest."""

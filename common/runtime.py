@@ -1,0 +1,110 @@
+"""What every server of the suite has: settings, keys, policy, audit, limits, metrics, health."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.databases import create_engine
+from common.observability.health import Health
+from common.observability.metrics import Metrics
+from common.observability.tracing import configure_tracing
+from common.resilience.rate_limit import LocalRateLimiter, RateLimiter, RedisRateLimiter
+from common.security.audit import AuditLog, audit_database_url, checkpoint_path
+from common.security.identity import Credentials
+from common.security.policy import ToolPolicy
+from common.security.principal import Principal
+from common.security.signing import SigningKey, load_signing_key
+from common.settings import CommonSettings
+
+CONSOLE_POLICY = Path(__file__).parent / "policies" / "console.cedar"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The shared parts of one server. Nothing in it is started before `opened`."""
+
+    name: str
+    settings: CommonSettings
+    key: SigningKey
+    credentials: Credentials
+    policy: ToolPolicy
+    engine: AsyncEngine
+    audit: AuditLog
+    limiter: RateLimiter
+    redis: "Redis | None"
+    metrics: Metrics
+    health: Health
+
+    @property
+    def stdio_principal(self) -> Principal:
+        """Who calls over stdio: the person who started the process."""
+        return Principal(self.settings.stdio_identity, "local", frozenset({"user"}), clearance="internal")
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Start what runs in the background; stop and close it at the end."""
+        stop_tracing = configure_tracing(self.name, self.settings.otlp_endpoint)
+        try:
+            async with self.audit:
+                yield
+        finally:
+            await self.engine.dispose()
+            if self.redis is not None:
+                await self.redis.aclose()
+            stop_tracing()
+
+
+def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path]) -> Runtime:
+    """Wire the shared parts. Raises SettingsError for what cannot work."""
+    key = load_signing_key(settings)
+    engine = create_engine(audit_database_url(settings))
+    audit = AuditLog(engine, name, key, checkpoint_path(settings), settings.audit_checkpoint_seconds)
+    redis = _connect_redis(settings)
+    health = Health()
+
+    async def audit_writable() -> None:
+        if not audit.healthy:
+            raise RuntimeError("the audit log cannot be written")
+
+    health.critical["audit"] = audit_writable
+    if redis is not None:
+        health.optional["redis"] = redis.ping
+    return Runtime(
+        name=name,
+        settings=settings,
+        key=key,
+        credentials=Credentials(settings, key),
+        policy=ToolPolicy(name, [CONSOLE_POLICY, *policies]),
+        engine=engine,
+        audit=audit,
+        limiter=_limiter(settings, redis),
+        redis=redis,
+        metrics=Metrics(name),
+        health=health,
+    )
+
+
+def _connect_redis(settings: CommonSettings) -> "Redis | None":
+    if settings.redis_url is None:
+        return None
+    # A limit must not make a call wait: short timeouts, no retries.
+    return Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=0.5,
+        socket_connect_timeout=0.5,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=20,
+    )
+
+
+def _limiter(settings: CommonSettings, redis: "Redis | None") -> RateLimiter:
+    rate, burst = settings.rate_limit_per_second, settings.rate_limit_burst
+    if redis is None:
+        return LocalRateLimiter(rate, burst)
+    return RedisRateLimiter(redis, rate, burst, settings.rate_limit_outage)

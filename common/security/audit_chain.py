@@ -1,0 +1,137 @@
+"""What an audit record is, where it is kept, and the hash chain that binds the records of one writer."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, inspect, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from common.security.redaction import redact
+
+Row: TypeAlias = dict[str, str | int]
+Heads: TypeAlias = dict[str, tuple[int, str]]
+"""The last record of each writer: its seq and its hash."""
+
+MAX_COLUMN = 256
+
+metadata = MetaData()
+records = Table(
+    "audit_records",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    *(
+        Column(name, Text, nullable=False)
+        for name in "prev hash at kind request_id subject tenant action outcome body".split()
+    ),
+    Index("audit_records_at", "at"),
+    Index("audit_records_subject", "subject"),
+    Index("audit_records_request", "request_id", "kind"),
+)
+checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", Text, nullable=False),
+)
+
+# Each step finds the next writer by the primary key, so the cost grows with the writers and not with the records.
+_HEADS = text("""
+    WITH RECURSIVE names(writer) AS (
+        SELECT min(writer) FROM audit_records
+        UNION ALL
+        SELECT (SELECT min(writer) FROM audit_records WHERE writer > names.writer) FROM names WHERE writer IS NOT NULL
+    )
+    SELECT r.writer, r.seq, r.hash FROM names JOIN audit_records r ON r.writer = names.writer
+    WHERE r.seq = (SELECT max(seq) FROM audit_records WHERE writer = names.writer)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What a caller wants to have recorded. Its detail is redacted when it is linked to the chain."""
+
+    kind: Literal["intent", "outcome", "event"]
+    action: str
+    request_id: str = ""
+    subject: str = ""
+    tenant: str = ""
+    outcome: str = ""
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""JSON with one spelling per value: sorted keys, no spaces, ASCII."""
+
+
+def digest(fields: Mapping[str, object]) -> str:
+    """The hash of a record: SHA-256 over all its fields but the hash itself."""
+    return hashlib.sha256(canonical(fields).encode()).hexdigest()
+
+
+def printable(value: str) -> str:
+    """At most 256 characters, none of which a terminal or Postgres would stumble over."""
+    if not value.isprintable():
+        value = "".join(char if char.isprintable() else "?" for char in value[:MAX_COLUMN])
+    return value[:MAX_COLUMN]
+
+
+class Chain:
+    """Gives the records of one writer their number and their link to the record before."""
+
+    def __init__(self, writer: str) -> None:
+        self.writer = writer
+        self.seq = 0
+        self.head = ""
+
+    def link(self, record: AuditRecord) -> Row:
+        """The row to store; the next one will follow it."""
+        row: Row = {
+            "writer": self.writer,
+            "seq": self.seq + 1,
+            "prev": self.head,
+            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "kind": record.kind,
+            "request_id": printable(record.request_id),
+            "subject": printable(record.subject),
+            "tenant": printable(record.tenant),
+            "action": printable(record.action),
+            "outcome": printable(record.outcome),
+            "body": canonical(redact(record.detail)),
+        }
+        row["hash"] = self.head = digest(row)
+        self.seq += 1
+        return row
+
+
+def _create(connection: Connection) -> None:
+    # A role that may only insert must be able to start where the tables exist; the last one to be made tells.
+    if inspect(connection).has_table(checkpoints.name):
+        return
+    connection.execute(CreateTable(records, if_not_exists=True))
+    for index in records.indexes:
+        connection.execute(CreateIndex(index, if_not_exists=True))
+    connection.execute(CreateTable(checkpoints, if_not_exists=True))
+
+
+async def create_tables(engine: AsyncEngine) -> None:
+    """Make what is missing. Several processes may do it at once."""
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_create)
+    except DBAPIError:
+        # In Postgres two that create the same table at once collide in spite of IF NOT EXISTS; by now one is through.
+        async with engine.begin() as connection:
+            await connection.run_sync(_create)
+
+
+async def read_heads(connection: AsyncConnection) -> Heads:
+    """The last record of each writer."""
+    return {row.writer: (row.seq, row.hash) for row in await connection.execute(_HEADS)}

@@ -1,0 +1,117 @@
+"""Checks each checkpoint against the key, the one before it, the database's copy, and the records it saw."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import ValidationError
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common.security.audit_chain import Heads, checkpoints, records
+from common.security.audit_checkpoints import Checkpoint
+from common.security.audit_report import VerifyReport
+
+BATCH = 200
+HEADS_PER_QUERY = 500
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a checkpoint file with their numbers; a file that is not there has none."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            # A last line without its end is being written at this moment.
+            if line.endswith("\n") and line.strip():
+                yield number, line.strip()
+
+
+class CheckpointCheck:
+    """Goes through the checkpoint files and keeps only the last checkpoint of each process in memory."""
+
+    def __init__(self, connection: AsyncConnection, key: Ed25519PublicKey, report: VerifyReport) -> None:
+        self._connection = connection
+        self._key = key
+        self._report = report
+        self._stored: dict[str, int] = {}
+        self._last: dict[str, Checkpoint] = {}
+        self._not_stored: dict[str, int] = {}
+        self.heads: Heads = {}
+
+    async def count_stored(self) -> None:
+        """How many checkpoints of each process the database has."""
+        by, seq = checkpoints.c.writer, checkpoints.c.seq
+        rows = await self._connection.execute(select(by, func.max(seq), func.count()).group_by(by))
+        self._stored = {writer: max(last, count) for writer, last, count in rows}
+
+    async def check_file(self, path: Path) -> None:
+        """Check all that one file holds. Several files may hold the checkpoints of several hosts."""
+        lines = read_lines(path)
+        while batch := await asyncio.to_thread(list, islice(lines, BATCH)):
+            good = [found for number, line in batch if (found := self._read(path, number, line))]
+            await self._compare_with_database(good)
+            await self._compare_with_records(good)
+
+    def finish(self) -> None:
+        """Check what only the end shows."""
+        for by, seq in self._not_stored.items():
+            # Killed between both places, a process leaves its last checkpoint in the file alone.
+            if seq < self._last[by].seq:
+                self._report.add("checkpoint", by, seq, "is in the file but not in the database")
+        for by, count in self._stored.items():
+            last = self._last[by].seq if by in self._last else 0
+            if count > last:
+                self._report.add("checkpoint", by, last + 1, "is in the database but in no checkpoint file")
+
+    def _read(self, path: Path, number: int, line: str) -> Checkpoint | None:
+        try:
+            found = Checkpoint.model_validate_json(line)
+        except ValidationError:
+            what = "the line is no checkpoint: it was edited, or a power cut tore it"
+            return self._report.add("checkpoint", path.name, number, what)
+        if not found.is_signed_by(self._key):
+            what = "the signature is wrong: forged, edited, or made with another signing key"
+            return self._report.add("checkpoint", found.by, found.seq, what)
+        last = self._last.get(found.by)
+        if last and found.line == last.line:
+            return None  # saved twice, because the answer of the first time was lost
+        expected, prev = (last.seq + 1, last.digest) if last else (1, "")
+        if found.seq != expected:
+            self._report.add("checkpoint", found.by, expected, f"missing in the file: next comes {found.seq}")
+        elif found.prev != prev:
+            self._report.add("checkpoint", found.by, found.seq, "does not follow the checkpoint before it")
+        self._last[found.by] = found
+        self._report.checkpoints += 1
+        return found
+
+    async def _compare_with_database(self, found: Sequence[Checkpoint]) -> None:
+        key = tuple_(checkpoints.c.writer, checkpoints.c.seq)
+        statement = select(checkpoints).where(key.in_([(each.by, each.seq) for each in found]))
+        lines = {(row.writer, row.seq): row.line for row in await self._connection.execute(statement)}
+        for each in found:
+            line = lines.get((each.by, each.seq))
+            if line is None:
+                self._not_stored.setdefault(each.by, each.seq)
+            elif line != each.line:
+                self._report.add("checkpoint", each.by, each.seq, "differs between the file and the database")
+
+    async def _compare_with_records(self, found: Sequence[Checkpoint]) -> None:
+        seen = iter((writer, *head, each.at) for each in found for writer, head in each.heads.items())
+        while part := list(islice(seen, HEADS_PER_QUERY)):
+            key = tuple_(records.c.writer, records.c.seq)
+            statement = select(records.c.writer, records.c.seq, records.c.hash)
+            rows = await self._connection.execute(statement.where(key.in_([(writer, seq) for writer, seq, *_ in part])))
+            hashes = {(row.writer, row.seq): row.hash for row in rows}
+            for writer, seq, expected, at in part:
+                self._compare_head(writer, seq, expected, hashes.get((writer, seq)), at)
+
+    def _compare_head(self, writer: str, seq: int, expected: str, found: str | None, at: str) -> None:
+        if found is None:
+            first = min(seq, self.heads.get(writer, (0, ""))[0] + 1)
+            self._report.add("record", writer, first, f"missing: the checkpoint of {at} saw records up to {seq}")
+        elif found != expected:
+            what = f"is not the record that the checkpoint of {at} saw: the chain was rewritten up to here"
+            self._report.add("record", writer, seq, what)

@@ -1,0 +1,105 @@
+"""Settings that fail fast: a wrong or unknown one stops the start and is named."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from common.errors import SettingsError
+
+Classification = Literal["public", "internal", "confidential", "restricted"]
+S = TypeVar("S", bound=BaseSettings)
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""A list that is written as `a,b,c` in the environment."""
+
+
+class CommonSettings(BaseSettings):
+    """Settings that every server of the suite shares."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPTYCH_", env_file=".env", extra="ignore", frozen=True)
+
+    profile: Literal["embedded", "production"] = Field(
+        "embedded", description="embedded: everything in one folder; production: real backends, secrets required"
+    )
+    data_dir: Path = Field(Path(".triptych"), description="folder of the embedded profile's data")
+    signing_key: SecretStr | None = Field(
+        None, min_length=32, description="root of all derived keys, the same on all replicas; embedded makes its own"
+    )
+    database_url: str | None = Field(None, description="SQLAlchemy URL of the audit log; embedded: a file in data_dir")
+    redis_url: SecretStr | None = Field(None, description="Redis or Valkey for state that replicas share")
+    public_url: str | None = Field(None, description="URL under which clients reach this server, without /mcp")
+    allowed_hosts: CommaList = Field([], description="further Host headers that are accepted")
+    allowed_origins: CommaList = Field([], description="browser origins that are accepted")
+    max_request_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest request body")
+
+    api_keys_file: Path | None = Field(None, description="file of hashed API keys; default: api-keys.json in data_dir")
+    oauth_issuer: str | None = Field(None, description="issuer of accepted JWTs")
+    oauth_audience: str | None = Field(None, description="audience that a JWT must name")
+    oauth_jwks_uri: str | None = Field(None, description="where the issuer publishes its keys")
+    oauth_algorithms: CommaList = Field(["RS256", "ES256"], description="signature algorithms that are accepted")
+    stdio_identity: str = Field("local", description="subject of calls over stdio (role user, clearance internal)")
+    sign_in_failures_per_minute: int = Field(10, gt=0, description="failed sign-ins per client address")
+
+    rate_limit_per_second: float = Field(20.0, gt=0, description="tool calls per person and second")
+    rate_limit_burst: int = Field(40, gt=0, description="calls a person may make at once")
+    rate_limit_outage: Literal["open", "closed", "local"] = Field(
+        "local", description="when Redis is down: let through, refuse, or limit in each process"
+    )
+    tool_timeout_seconds: float = Field(30.0, gt=0, le=60, description="deadline of a tool call")
+    drain_delay_seconds: float = Field(0.0, ge=0, description="time between SIGTERM and closing the port")
+    drain_seconds: float = Field(10.0, gt=0, description="time that running calls get after SIGTERM")
+
+    audit_checkpoint_file: Path | None = Field(
+        None, description="checkpoints outside the database; default: audit-checkpoints.jsonl in data_dir"
+    )
+    audit_checkpoint_seconds: float = Field(5.0, gt=0, description="time between two checkpoints")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["json", "console"] = Field("json", description="json lines, or lines for a terminal")
+    otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector (HTTP); unset: no spans are sent")
+    metrics_token: SecretStr | None = Field(
+        None, description="bearer token of /metrics; without it only this machine may read them"
+    )
+
+
+def _given(prefix: str, env_file: Path) -> dict[str, str]:
+    """Name -> where it came from, for every setting with this prefix."""
+    from_file = {key.upper(): str(env_file) for key in (dotenv_values(env_file) if env_file.exists() else {})}
+    from_environment = {key.upper(): "the environment" for key in os.environ}
+    return {k: v for k, v in (from_file | from_environment).items() if k.startswith(prefix)}
+
+
+def _unknown(cls: type[BaseSettings], prefix: str, given: dict[str, str]) -> list[str]:
+    known = {f"{prefix}{name}".upper() for name in cls.model_fields}
+    problems = []
+    for name in sorted(set(given) - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        problems.append(f"{name} (from {given[name]}) is not a setting{advice}")
+    return problems
+
+
+def load_settings(cls: type[S], **overrides: Any) -> S:
+    """Read settings from the environment and `.env`; raises SettingsError that names every wrong one."""
+    prefix = str(cls.model_config.get("env_prefix", "")).upper()
+    given = _given(prefix, Path(str(cls.model_config.get("env_file") or ".env")))
+    problems = _unknown(cls, prefix, given)
+    try:
+        settings = cls(**overrides)
+    except ValidationError as error:
+        # The value itself is left out: it may be a secret.
+        for item in error.errors(include_url=False, include_input=False):
+            name = f"{prefix}{'.'.join(str(part) for part in item['loc'])}".upper()
+            problems.append(f"{name} (from {given.get(name, 'the caller')}): {item['msg']}")
+    if problems:
+        raise SettingsError("Settings cannot be used:\n  - " + "\n  - ".join(problems))
+    return settings

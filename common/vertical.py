@@ -1,0 +1,51 @@
+"""What a vertical registers, so that commands, demo and forks need to know nothing else about it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic_settings import BaseSettings
+
+from common.settings import CommonSettings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from common.runtime import Runtime
+    from common.tour import Narrator, Stage
+
+
+@dataclass(frozen=True)
+class Served:
+    """A vertical that is ready to run: over HTTP as `app`, over stdio as `server`."""
+
+    app: "Starlette"
+    server: Any
+    runtime: "Runtime"
+
+
+class Build(Protocol):
+    def __call__(self, common: CommonSettings, base_url: str, stdio: bool = False) -> Served: ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `triptych doctor`. `run` raises with what to do."""
+
+    name: str
+    run: Callable[[CommonSettings], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class Vertical:
+    """Name as in commands (`knowledge-base`), tool prefix behind the gateway, and how to build it."""
+
+    name: str
+    prefix: str
+    title: str
+    port: int
+    settings: type[BaseSettings]
+    build: Build
+    tour: "Callable[[Narrator, Stage], Awaitable[None]]"
+    commands: Sequence[Callable[..., None]] = ()
+    checks: Sequence[Check] = ()

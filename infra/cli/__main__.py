@@ -1,0 +1,5 @@
+"""`python -m infra.cli` is `triptych`."""
+
+from infra.cli.main import main
+
+main()

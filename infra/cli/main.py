@@ -1,0 +1,103 @@
+"""The command `triptych`: composes what the base and the verticals bring."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from common.cli.audit import app as audit_app
+from rich.console import Console
+from rich.markup import escape
+
+from common.cli.connect import connect
+from common.cli.keys import app as keys_app
+from common.cli.token import token
+from common.errors import AppError, SettingsError
+from infra.cli.verticals import load_vertical, vertical_names
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Triptych: complete MCP applications on one shared base. Begin with `triptych demo`.",
+)
+app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
+app.command()(token)
+app.command()(connect)
+
+for vertical in map(load_vertical, vertical_names()):
+    for command in vertical.commands:
+        app.command()(command)
+
+Name = StrEnum("Name", {name.replace("-", "_"): name for name in vertical_names()})
+
+
+class Transport(StrEnum):
+    http = "http"
+    stdio = "stdio"
+
+
+class Profile(StrEnum):
+    embedded = "embedded"
+    production = "production"
+
+
+DataDir = Annotated[Path | None, typer.Option(help="folder of the embedded profile; default: TRIPTYCH_DATA_DIR")]
+
+
+@app.command()
+def serve(
+    name: Annotated[Name, typer.Argument(help="which server")],
+    transport: Annotated[Transport, typer.Option(help="http, or stdio for a client that starts it")] = Transport.http,
+    host: Annotated[str, typer.Option(help="address to bind; other than loopback only behind TLS")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="default: 8001 for knowledge-base", min=0, max=65535)] = None,
+    profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run a server until Ctrl-C.
+
+    Example: triptych serve knowledge-base --port 8001
+    """
+    from common.cli.serve import serve_vertical
+
+    serve_vertical(load_vertical(name), transport, host, port, profile, data_dir)
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings and every configured backend; says what to do about each failure."""
+    from common.cli.doctor import examine
+
+    examine([load_vertical(name) for name in vertical_names()])
+
+
+@app.command()
+def seed(data_dir: DataDir = None) -> None:
+    """Load the demo company into the backends that the settings name."""
+    from infra.seed.load import load_company
+
+    load_company(data_dir)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="end after the tour", envvar="ONCE")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start everything with seed data, walk through it, print links and keys, and stay up until Ctrl-C."""
+    from infra.demo.run import run_demo
+
+    raise typer.Exit(run_demo(once, data_dir))
+
+
+def main() -> None:
+    """Entry point: errors that a person can act on are one message, not a traceback."""
+    try:
+        app()
+    except (SettingsError, AppError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,131 @@
+"""`triptych demo`: starts everything, tells the tour, and stays up."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from common.cli.connect import command_line
+from common.observability.logging import configure_logging
+from common.security.api_keys import ApiKeyStore, api_keys_path
+from common.settings import CommonSettings, load_settings
+from common.tour import Narrator, Stage
+from infra.cli.verticals import load_vertical, vertical_names
+from infra.demo.people import PEOPLE, create_keys
+from infra.demo.servers import RunningServer, running, wait_ready
+from infra.demo.tour import tell_safety
+from infra.seed.load import accept_seed
+from knowledge_base.bootstrap import build_knowledge_base
+from knowledge_base.settings import KnowledgeBaseSettings
+
+INDEX_SECONDS = 90.0
+
+
+def run_demo(once: bool, data_dir: Path | None) -> int:
+    """Returns the exit code: 0 only if every step was as it should be."""
+    console = Console()
+    # The demo has its own folder, so that it never touches other data.
+    folder = (data_dir or Path(".triptych") / "demo").absolute()
+    os.environ["TRIPTYCH_DATA_DIR"] = str(folder)
+    settings = load_settings(CommonSettings, data_dir=folder)
+    configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
+    tokens = create_keys(ApiKeyStore(api_keys_path(settings)))
+    verticals = [load_vertical(name) for name in vertical_names()]
+    console.print("[bold]Triptych[/bold]: three complete MCP applications on one shared base")
+    started = time.monotonic()
+    with running([(vertical.name, vertical.port) for vertical in verticals], folder) as servers:
+        _start(console, settings, servers)
+        narrator = Narrator(console)
+        asyncio.run(_tell(narrator, servers, tokens, settings))
+        _summarise(narrator, time.monotonic() - started)
+        if not once:
+            _print_links(console, servers, tokens)
+            _wait_for_signal(console)
+    return 1 if narrator.failures else 0
+
+
+def _start(console: Console, settings: CommonSettings, servers: list[RunningServer]) -> None:
+    with console.status("handing in the documents of the demo company ..."):
+        handed_in = asyncio.run(_accept(settings))
+    for server in servers:
+        with console.status(f"starting {server.name} ..."):
+            seconds = wait_ready(server)
+        console.print(f"  [green]✓[/green] {server.name} is ready at {server.url} ({seconds:.1f} s)")
+    with console.status("reading, embedding and indexing the documents ..."):
+        seconds = asyncio.run(_wait_indexed(settings))
+    console.print(f"  [green]✓[/green] {handed_in} new documents are searchable ({seconds:.1f} s)")
+
+
+async def _accept(settings: CommonSettings) -> int:
+    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
+    try:
+        await knowledge_base.catalog.open()
+        return await accept_seed(knowledge_base)
+    finally:
+        await knowledge_base.engine.dispose()
+
+
+async def _wait_indexed(settings: CommonSettings) -> float:
+    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
+    started = time.monotonic()
+    try:
+        while await knowledge_base.queue.pending():
+            if time.monotonic() - started > INDEX_SECONDS:
+                raise RuntimeError("the documents were not indexed in time; see the server's log")
+            await asyncio.sleep(0.1)
+    finally:
+        await knowledge_base.engine.dispose()
+    return time.monotonic() - started
+
+
+async def _tell(
+    narrator: Narrator, servers: list[RunningServer], tokens: dict[str, str], settings: CommonSettings
+) -> None:
+    for name, server in zip(vertical_names(), servers, strict=True):
+        stage = Stage(server.url, tokens)
+        try:
+            await load_vertical(name).tour(narrator, stage)
+        except Exception as error:
+            narrator.check(False, f"the tour of {name} ended early: {type(error).__name__}: {error}")
+    await tell_safety(narrator, Stage(servers[0].url, tokens), settings)
+
+
+def _summarise(narrator: Narrator, seconds: float) -> None:
+    narrator.console.print()
+    if narrator.failures:
+        narrator.console.print(f"[bold red]{len(narrator.failures)} of {narrator.checks} checks failed:[/bold red]")
+        for claim in narrator.failures:
+            narrator.console.print(f"  [red]✗[/red] {escape(claim)}")
+    else:
+        narrator.console.print(f"[bold green]All {narrator.checks} checks passed[/bold green] in {seconds:.0f} s.")
+
+
+def _print_links(console: Console, servers: list[RunningServer], tokens: dict[str, str]) -> None:
+    console.print("\n[bold]Now yours.[/bold] Open the console and sign in with a key below:")
+    for server in servers:
+        console.print(f"  {server.url}/console")
+    table = Table("who", "is", "clearance", "groups", "key (valid for a day)", box=None, pad_edge=True)
+    for person in PEOPLE:
+        table.add_row(person.name, person.about, person.clearance, ", ".join(person.groups), tokens[person.name])
+    console.print(table)
+    console.print("\nAsk with Claude Code, as alice:")
+    for name, server in zip(vertical_names(), servers, strict=True):
+        line = command_line(f"triptych-{name}", f"{server.url}/mcp", tokens["alice"])
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    console.print("Other clients: `uv run triptych connect --help`")
+
+
+def _wait_for_signal(console: Console) -> None:
+    console.print("\n[dim]Everything stays up. Ctrl-C ends it.[/dim]")
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        console.print("stopping ...")
+    finally:
+        signal.signal(signal.SIGTERM, previous)

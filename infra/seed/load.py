@@ -1,0 +1,78 @@
+"""Loads the demo company, and the project's own documentation, into the knowledge base."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from common.observability.logging import configure_logging
+from common.security.access import AccessScope
+from common.settings import CommonSettings, load_settings
+from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
+from knowledge_base.documents import NewDocument
+from knowledge_base.library import AccessInput, metadata_from
+from knowledge_base.settings import KnowledgeBaseSettings
+from knowledge_base.sources import document_id_of
+
+COMPANY = Path(__file__).parent / "company"
+PROJECT = Path(__file__).parents[2]
+TENANT = "fernhill"
+
+
+def company_documents() -> Iterator[NewDocument]:
+    """The documents of the manifest."""
+    for raw in (COMPANY / "manifest.jsonl").read_text().splitlines():
+        entry = json.loads(raw)
+        path = COMPANY / entry["path"]
+        yield NewDocument(
+            tenant=entry["tenant"],
+            document_id=entry["id"],
+            name=path.name,
+            data=path.read_bytes(),
+            access=AccessInput.model_validate(entry["access"]).access,
+            title=entry["title"],
+            metadata=metadata_from(entry["metadata"]),
+        )
+
+
+def project_documents() -> Iterator[NewDocument]:
+    """README and docs of this project, public to the demo company."""
+    for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]:
+        relative = str(path.relative_to(PROJECT))
+        yield NewDocument(
+            tenant=TENANT,
+            document_id=document_id_of(relative),
+            name=path.name,
+            data=path.read_bytes(),
+            access=AccessInput(classification="public").access,
+            metadata={"source": relative, "department": "triptych"},
+        )
+
+
+async def accept_seed(knowledge_base: KnowledgeBase) -> int:
+    """Hand every document in; returns how many were new or changed."""
+    changed = 0
+    for document in [*company_documents(), *project_documents()]:
+        operator = AccessScope(document.tenant, "operator", clearance="restricted")
+        accepted = await knowledge_base.library.add(document, operator, operator=True)
+        changed += accepted.batch is not None
+    return changed
+
+
+def load_company(data_dir: Path | None) -> None:
+    """Accept and index everything, with a progress bar. It is safe to repeat."""
+    settings = load_settings(CommonSettings, **({"data_dir": data_dir} if data_dir else {}))
+    configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
+    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
+
+    async def run() -> None:
+        async with opened(knowledge_base, work=False):
+            changed = await accept_seed(knowledge_base)
+            for _ in track(range(changed), "indexing", console=Console(stderr=True)):
+                await knowledge_base.worker.work_once(limit=1)
+            await knowledge_base.index.optimize()
+
+    asyncio.run(run())

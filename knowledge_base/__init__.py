@@ -1,0 +1,1 @@
+"""The knowledge base: documents in, answers with citations out, each caller's rights inside every query."""

@@ -1,0 +1,250 @@
+"""Chunks in an embedded LanceDB table, with full-text and vector search. Any number of processes may share it."""
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from common.errors import Unavailable
+from common.security.access import Access, AccessScope
+from knowledge_base.chunking import embedding_text
+from knowledge_base.documents import Hit, IndexedChunk, Vector
+
+if TYPE_CHECKING:
+    import pyarrow
+
+T = TypeVar("T")
+TABLE = "chunks"
+MAX_QUERY_CHARS = 2_000
+
+_SHOWN = ["document_id", "version", "title", "section", "text", "number", "start", "end", "metadata"]
+_WORD = re.compile(r"\w{1,40}")
+_TRIES = 10
+# Another process committed first, or cleaned up the version that was being read.
+_TRANSIENT = re.compile(r"commit conflict|Not found|Too many concurrent writers|already exists", re.IGNORECASE)
+# Zero would do the same and warn each time; the retries make it safe for other processes.
+_NO_TIME = timedelta(milliseconds=1)
+
+
+def access_filter(scope: AccessScope) -> str:
+    """The access rule as the SQL that Lance applies before it searches."""
+    labels = ", ".join(_literal(label) for label in scope.labels)
+    return f"tenant = {_literal(scope.tenant)} AND level <= {scope.level:d} AND array_has_any(readers, [{labels}])"
+
+
+class LanceIndex:
+    """Full-text search (BM25, English stems) and exact vector search (cosine) in one folder."""
+
+    def __init__(self, folder: Path, dimension: int) -> None:
+        self._folder = folder
+        self._dimension = dimension
+        self._opening = asyncio.Lock()
+        self._connection: Any = None
+        self._table: Any = None
+
+    async def add(self, chunks: Sequence[IndexedChunk]) -> None:
+        """Write all chunks in one commit; the same (document, version, number) again replaces it."""
+        if not chunks:
+            return
+        rows = await asyncio.to_thread(self._rows, chunks)
+
+        async def merge(table: Any) -> None:
+            builder = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
+            await builder.execute(rows)
+
+        await self._retried(merge)
+
+    async def remove(self, tenant: str, document_id: str, keep_version: int | None = None) -> None:
+        """Remove the chunks of a document, but for those of `keep_version`. `optimize` takes them off the disk."""
+        where = _of_document(tenant, document_id)
+        if keep_version is not None:
+            where += f" AND version != {keep_version:d}"
+        await self._retried(lambda table: table.delete(where))
+
+    async def set_access(self, tenant: str, document_id: str, access: Access) -> None:
+        """Change who may read all chunks of a document, in one commit."""
+        readers = ", ".join(_literal(label) for label in access.readers)
+        updates = {"level": f"CAST({access.level:d} AS TINYINT)", "readers": f"[{readers}]"}
+        await self._retried(lambda table: table.update(updates_sql=updates, where=_of_document(tenant, document_id)))
+
+    async def search_text(self, query: str, scope: AccessScope, limit: int) -> list[Hit]:
+        """Best chunks by BM25. Each word of the query counts, none is an operator."""
+        words = _WORD.findall(unicodedata.normalize("NFC", query[:MAX_QUERY_CHARS]))
+        if not words or limit < 1:
+            return []
+
+        async def search(table: Any) -> "pyarrow.Table":
+            from lancedb.query import MatchQuery
+
+            match: Any = MatchQuery  # its generated constructor is mistyped
+            found = table.query().nearest_to_text(match(" ".join(words), "body"))
+            found = found.where(access_filter(scope)).select([*_SHOWN, "_score"]).limit(limit)
+            return await found.to_arrow()
+
+        return _hits(await self._retried(search), lambda row: row["_score"])
+
+    async def search_vector(self, vector: Vector, scope: AccessScope, limit: int) -> list[Hit]:
+        """Nearest chunks; the score is the cosine."""
+        if limit < 1:
+            return []
+
+        async def search(table: Any) -> "pyarrow.Table":
+            found = table.query().nearest_to(vector).distance_type("cosine")
+            found = found.where(access_filter(scope)).select([*_SHOWN, "_distance"]).limit(limit)
+            return await found.to_arrow()
+
+        return _hits(await self._retried(search), lambda row: 1 - row["_distance"])
+
+    async def count(self) -> int:
+        """Chunks of all tenants."""
+        return int(await self._retried(lambda table: table.count_rows()))
+
+    async def optimize(self) -> None:
+        """Compact, index what was added, drop old versions; after it no removed text is left in the folder."""
+        await self._retried(lambda table: table.optimize(cleanup_older_than=_NO_TIME))
+        if await asyncio.to_thread(self._has_deletions):
+            await self._retried(self._erase)
+
+    async def warm(self) -> None:
+        """Import, open the table, and run both kinds of search once."""
+        nobody = AccessScope("", "")
+        await self.search_text("warm", nobody, 1)
+        await self.search_vector([1.0] + [0.0] * (self._dimension - 1), nobody, 1)
+
+    async def close(self) -> None:
+        """Close the table."""
+        if self._table is not None:
+            self._table.close()
+            self._connection.close()
+            self._table = None
+
+    async def _retried(self, operation: Callable[[Any], Awaitable[T]]) -> T:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return await operation(await self._open())
+            except (RuntimeError, OSError, ValueError) as error:
+                if not _TRANSIENT.search(str(error)):
+                    raise
+                if attempt == _TRIES:
+                    raise Unavailable("The search index is busy.", "Try again.", retry_after=1) from error
+            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
+        raise AssertionError
+
+    async def _open(self) -> Any:
+        if self._table is None:
+            async with self._opening:
+                if self._table is None:
+                    self._table = await self._connect()
+        return self._table
+
+    async def _connect(self) -> Any:
+        # Lance logs each commit conflict, which is retried anyway.
+        os.environ.setdefault("LANCEDB_LOG", "error")
+        lancedb = await asyncio.to_thread(_load)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._connection = await lancedb.connect_async(str(self._folder), read_consistency_interval=timedelta(0))
+        table = await self._connection.create_table(TABLE, schema=_schema(self._dimension), exist_ok=True)
+        if not await table.list_indices():
+            await _index(table, replace=False)
+        return table
+
+    def _has_deletions(self) -> bool:
+        # After the clean-up only the deletion files of the current version are left.
+        folder = self._folder / f"{TABLE}.lance" / "_deletions"
+        return folder.is_dir() and any(folder.iterdir())
+
+    async def _erase(self, table: Any) -> None:
+        """Rewrite what still holds deleted rows.
+
+        Compaction leaves a file alone until a tenth of its rows is deleted, or it has a neighbour to be merged with:
+        moving one row makes the neighbour. A new full-text index forgets the deleted words as well.
+        """
+        for row in await table.query().select(["key"]).limit(1).to_list():
+            await table.update(updates_sql={"number": "number"}, where=f"key = {_literal(row['key'])}")
+        await _index(table, replace=True)
+        await table.optimize(cleanup_older_than=_NO_TIME)
+
+    def _rows(self, chunks: Sequence[IndexedChunk]) -> "pyarrow.Table":
+        import pyarrow
+
+        return pyarrow.Table.from_pylist([_row(chunk) for chunk in chunks], schema=_schema(self._dimension))
+
+
+def _load() -> Any:
+    import lancedb
+
+    return lancedb
+
+
+def _schema(dimension: int) -> "pyarrow.Schema":
+    import pyarrow as pa
+
+    # Without a primary key two processes that insert the same key at once would both succeed.
+    primary = {b"lance-schema:unenforced-primary-key": b"true"}
+    text = ("tenant", "document_id", "title", "section", "text", "body", "metadata")
+    return pa.schema(
+        [
+            pa.field("key", pa.string(), nullable=False, metadata=primary),
+            *(pa.field(name, pa.string()) for name in text),
+            *(pa.field(name, pa.int32()) for name in ("version", "number", "start", "end")),
+            pa.field("level", pa.int8()),
+            pa.field("readers", pa.list_(pa.string())),
+            pa.field("vector", pa.list_(pa.float32(), dimension)),
+        ]
+    )
+
+
+async def _index(table: Any, replace: bool) -> None:
+    from lancedb.index import FTS
+
+    config = FTS(language="English", stem=True, remove_stop_words=True, ascii_folding=True, with_position=False)
+    await table.create_index("body", config=config, replace=replace)
+
+
+def _row(chunk: IndexedChunk) -> dict[str, Any]:
+    part = chunk.chunk
+    key = json.dumps([chunk.tenant, chunk.document_id, chunk.version, part.number])
+    return {
+        "key": hashlib.sha256(key.encode()).hexdigest(),
+        "tenant": chunk.tenant,
+        "document_id": chunk.document_id,
+        "version": chunk.version,
+        "number": part.number,
+        "title": chunk.title,
+        "section": part.section,
+        "text": part.text,
+        "body": embedding_text(chunk.title, part),
+        "start": part.start,
+        "end": part.end,
+        "level": chunk.access.level,
+        "readers": chunk.access.readers,
+        "metadata": json.dumps(dict(chunk.metadata)),
+        "vector": chunk.vector,
+    }
+
+
+def _hits(found: "pyarrow.Table", score: Callable[[dict[str, Any]], float]) -> list[Hit]:
+    hits = [_hit(row, score(row)) for row in found.to_pylist()]
+    # Equal scores come back in any order; pages of one question must not.
+    return sorted(hits, key=lambda hit: (-hit.score, hit.document_id, hit.version, hit.number))
+
+
+def _hit(row: dict[str, Any], score: float) -> Hit:
+    fields: Iterable[str] = (name for name in _SHOWN if name != "metadata")
+    return Hit(**{name: row[name] for name in fields}, score=score, metadata=json.loads(row["metadata"]))
+
+
+def _of_document(tenant: str, document_id: str) -> str:
+    return f"tenant = {_literal(tenant)} AND document_id = {_literal(document_id)}"
+
+
+def _literal(text: str) -> str:
+    """A string of Lance's SQL, in which only the quote is special."""
+    return "'" + text.replace("'", "''") + "'"

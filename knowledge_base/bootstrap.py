@@ -1,0 +1,92 @@
+"""The one place that reads settings and wires adapters into use cases."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.databases import create_engine, sqlite_url
+from common.jobs import JobQueue
+from common.settings import CommonSettings
+from knowledge_base.adapters.lance_index import LanceIndex
+from knowledge_base.adapters.local_objects import LocalObjects
+from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
+from knowledge_base.adapters.parser import IsolatedParser
+from knowledge_base.adapters.sql_catalog import SqlCatalog
+from knowledge_base.ingest import Ingest
+from knowledge_base.library import Library
+from knowledge_base.ports import ChunkIndex, Embedder, Parser
+from knowledge_base.search import Search
+from knowledge_base.settings import KnowledgeBaseSettings
+from knowledge_base.worker import IngestWorker
+
+
+@dataclass(frozen=True)
+class KnowledgeBase:
+    """The use cases, and what they stand on."""
+
+    settings: KnowledgeBaseSettings
+    engine: AsyncEngine
+    catalog: SqlCatalog
+    index: ChunkIndex
+    embedder: Embedder
+    parser: Parser
+    queue: JobQueue
+    library: Library
+    ingest: Ingest
+    search: Search
+    worker: IngestWorker
+
+
+def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings) -> KnowledgeBase:
+    """Wire everything; nothing is opened yet."""
+    folder = settings.folder(common.data_dir)
+    engine = create_engine(sqlite_url(folder / "catalog.db"))
+    catalog = SqlCatalog(engine)
+    embedder = OnnxEmbedder()
+    index = LanceIndex(folder / "index", embedder.dimension)
+    objects = LocalObjects(settings.objects_url or f"file://{(folder / 'objects').absolute()}")
+    parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
+    queue = JobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
+    library = Library(catalog, objects, settings.max_file_bytes)
+    allowed = [Path(path) for path in settings.allowed_paths]
+    return KnowledgeBase(
+        settings=settings,
+        engine=engine,
+        catalog=catalog,
+        index=index,
+        embedder=embedder,
+        parser=parser,
+        queue=queue,
+        library=library,
+        ingest=Ingest(library, queue, allowed, settings.max_file_bytes),
+        search=Search(index, embedder, catalog),
+        worker=IngestWorker(queue, catalog, objects, parser, embedder, index),
+    )
+
+
+@asynccontextmanager
+async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncIterator[KnowledgeBase]:
+    """Open the backends, warm the index beside, work on jobs if asked to; close everything at the end."""
+    await knowledge_base.catalog.open()
+    background = [asyncio.create_task(knowledge_base.index.warm())]
+    if work:
+        background.append(asyncio.create_task(knowledge_base.worker.run()))
+    try:
+        yield knowledge_base
+    finally:
+        for task in background:
+            task.cancel()
+        for task in background:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        await knowledge_base.parser.close()
+        await knowledge_base.embedder.close()
+        await knowledge_base.index.close()
+        await knowledge_base.engine.dispose()

@@ -1,0 +1,111 @@
+"""What the knowledge base is about: documents, their chunks, and hits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.security.access import Access
+
+MetadataValue = str | int | float | bool | list[str]
+Metadata = Mapping[str, MetadataValue]
+Vector = Any
+"""A numpy float32 array of unit length."""
+
+
+@dataclass(frozen=True)
+class ParsedDocument:
+    """A file as Markdown text; `title` is empty if the file names none."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A passage: `text` is `document text[start:end]`, `section` the headings above it joined by ` > `."""
+
+    number: int
+    section: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class IndexedChunk:
+    """A chunk with all that a query needs to filter and show it."""
+
+    tenant: str
+    document_id: str
+    version: int
+    title: str
+    chunk: Chunk
+    access: Access
+    metadata: Metadata = field(default_factory=dict)
+    vector: Vector = None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk that a query found; `score` is higher for a better one, its scale the leg's own."""
+
+    document_id: str
+    version: int
+    title: str
+    section: str
+    text: str
+    number: int
+    start: int
+    end: int
+    score: float
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class NewDocument:
+    """A document as it was handed in; `name` says by its suffix what `data` is."""
+
+    tenant: str
+    document_id: str
+    name: str
+    data: bytes
+    access: Access
+    title: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a document, as the catalogue has it."""
+
+    tenant: str
+    document_id: str
+    version: int
+    title: str
+    name: str
+    object_key: str
+    text_key: str | None
+    access: Access
+    metadata: Metadata
+    created_at: str
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of a document that was handed in; `batch` is None if nothing had changed."""
+
+    document_id: str
+    version: int
+    batch: str | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version whose chunks are in the index."""
+
+    tenant: str
+    document_id: str
+    version: int
+    title: str
+    text_key: str

@@ -1,0 +1,75 @@
+"""Takes folders in: every file is accepted or refused, one by one."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import AppError, Denied, InvalidInput
+from common.files import resolve_inside
+from common.jobs import JobQueue, new_batch
+from common.security.access import Access, AccessScope
+from knowledge_base.documents import Accepted, NewDocument
+from knowledge_base.library import Library
+from knowledge_base.sources import Source, find_sources, read_source
+
+MAX_FILES = 500
+"""Files that one call of start_ingest takes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one document of a source."""
+
+    name: str
+    accepted: Accepted | None
+    refused: str = ""
+
+
+class Ingest:
+    """Accepts sources into the library."""
+
+    def __init__(self, library: Library, queue: JobQueue, allowed: Sequence[Path], max_bytes: int) -> None:
+        self._library = library
+        self._queue = queue
+        self._allowed = allowed
+        self._max_bytes = max_bytes
+
+    async def start(self, paths: Sequence[str], caller: AccessScope, access: Access) -> str:
+        """Accept files of the allowed folders; returns the batch. Raises Denied, InvalidInput."""
+        if not self._allowed:
+            raise Denied("This server may read no folders.", "The operator names them in KB_ALLOWED_PATHS.")
+        sources = find_sources([resolve_inside(path, self._allowed) for path in paths])
+        if not 0 < len(sources) <= MAX_FILES:
+            hint = "Name smaller folders, or let the operator use `triptych ingest`."
+            raise InvalidInput(f"There are {len(sources)} files; a call takes 1 to {MAX_FILES}.", hint)
+        batch = new_batch()
+        async for _ in self.accept(sources, caller, access, batch):
+            pass
+        return batch
+
+    async def accept(
+        self, sources: Sequence[Source], caller: AccessScope, access: Access, batch: str, operator: bool = False
+    ) -> AsyncIterator[Outcome]:
+        """Accept each document of the sources; what is refused is recorded in the batch, too."""
+        for source in sources:
+            for item in read_source(source, caller.tenant, access, self._max_bytes):
+                yield await self._accept_one(source, item, caller, batch, operator)
+
+    async def _accept_one(
+        self, source: Source, item: NewDocument | AppError, caller: AccessScope, batch: str, operator: bool
+    ) -> Outcome:
+        name = source.relative
+        try:
+            if isinstance(item, AppError):
+                raise item
+            if item.name != source.path.name:
+                name = f"{source.relative}:{item.document_id}"
+            accepted = await self._library.add(item, caller, batch, operator)
+        except AppError as error:
+            payload = {"document_id": name, "name": name}
+            await self._queue.record(batch, caller.tenant, caller.subject, payload, "failed", str(error))
+            return Outcome(name, None, str(error))
+        if accepted.batch is None:
+            payload = {"document_id": accepted.document_id, "version": accepted.version, "name": name}
+            await self._queue.record(batch, caller.tenant, caller.subject, payload, "done")
+        return Outcome(name, accepted)

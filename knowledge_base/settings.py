@@ -1,0 +1,29 @@
+"""Settings of the knowledge base."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.settings import Classification, CommaList
+
+
+class KnowledgeBaseSettings(BaseSettings):
+    """Settings of the knowledge base."""
+
+    model_config = SettingsConfigDict(env_prefix="KB_", env_file=".env", extra="ignore", frozen=True)
+
+    index: Literal["lance"] = Field("lance", description="search index; lance: embedded, in data_dir")
+    catalog: Literal["sqlite"] = Field("sqlite", description="catalogue of documents and jobs")
+    objects_url: str | None = Field(None, description="where files are kept, file://...; default: in data_dir")
+    embedder: Literal["onnx"] = Field("onnx", description="onnx: all-MiniLM-L6-v2 on this machine's processors")
+    allowed_paths: CommaList = Field([], description="folders that start_ingest may read; none: the tool refuses")
+    max_file_bytes: int = Field(25 * 1024 * 1024, gt=0, description="largest file that is taken in")
+    default_classification: Classification = Field("internal", description="of a file that comes without one")
+    parse_timeout_seconds: float = Field(60.0, gt=0, le=600, description="time to turn one file into text")
+    worker: bool = Field(True, description="work on ingest jobs inside the server process")
+
+    def folder(self, data_dir: Path) -> Path:
+        """Where the embedded profile keeps this vertical's data."""
+        return data_dir / "knowledge-base"

@@ -1,0 +1,128 @@
+"""Turns accepted files into searchable chunks: extract -> chunk -> embed -> index -> publish.
+
+Each step may be repeated: a worker that dies loses nothing, and nothing is visible before `publish`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+import structlog
+
+from common.errors import AppError, NotFound
+from common.jobs import Job, JobQueue
+from knowledge_base.chunking import chunk, embedding_text
+from knowledge_base.documents import IndexedChunk, Published, Version
+from knowledge_base.files import Refused
+from knowledge_base.ports import Catalog, ChunkIndex, Embedder, ObjectStore, Parser
+
+log = structlog.get_logger(__name__)
+BATCH = 32
+"""Documents that share one commit of the index."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document that is ready for the index."""
+
+    job: Job
+    published: Published
+    chunks: list[IndexedChunk]
+
+
+class IngestWorker:
+    """Works on ingest jobs until it is stopped; any number may run, in any number of processes."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        catalog: Catalog,
+        objects: ObjectStore,
+        parser: Parser,
+        embedder: Embedder,
+        index: ChunkIndex,
+    ) -> None:
+        self._queue = queue
+        self._catalog = catalog
+        self._objects = objects
+        self._parser = parser
+        self._embedder = embedder
+        self._index = index
+
+    async def run(self, idle_seconds: float = 0.5) -> None:
+        """Work until cancelled. A failure of a backend is logged, and tried again."""
+        worked = False
+        while True:
+            try:
+                if await self.work_once():
+                    worked = True
+                    continue
+                if worked:
+                    await self._index.optimize()
+                    worked = False
+            except Exception as error:
+                log.error("ingest.failed", exc_info=error)
+            await asyncio.sleep(idle_seconds)
+
+    async def work_once(self, limit: int = BATCH) -> int:
+        """One batch; returns how many jobs were taken."""
+        jobs = await self._queue.claim(limit)
+        if not jobs:
+            return 0
+        async with self._leased(jobs):
+            results = await asyncio.gather(*(self._prepare(job) for job in jobs))
+            await self._publish([result for result in results if result is not None])
+        return len(jobs)
+
+    @asynccontextmanager
+    async def _leased(self, jobs: Sequence[Job]) -> AsyncIterator[None]:
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._queue.lease_seconds / 3)
+                await self._queue.heartbeat(jobs)
+
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _prepare(self, job: Job) -> Prepared | None:
+        try:
+            version = await self._catalog.version(job.tenant, job.payload["document_id"], job.payload["version"])
+            return await self._extract(job, version)
+        except (Refused, NotFound) as error:
+            await self._queue.fail(job, str(error), retry=False)
+        except Exception as error:
+            log.error("ingest.document_failed", document_id=job.payload["document_id"], exc_info=error)
+            known = isinstance(error, AppError)
+            await self._queue.fail(job, str(error) if known else "It could not be processed; see the log.", retry=True)
+        return None
+
+    async def _extract(self, job: Job, version: Version) -> Prepared:
+        parsed = await self._parser.parse(version.name, await self._objects.get(version.object_key))
+        title = version.title or parsed.title or PurePath(version.name).stem
+        text_key = await self._objects.put(parsed.text.encode())
+        chunks = chunk(parsed.text)
+        vectors = await self._embedder.embed([embedding_text(title, part) for part in chunks])
+        whole = IndexedChunk(
+            version.tenant, version.document_id, version.version, title, chunks[0], version.access, version.metadata
+        )
+        indexed = [replace(whole, chunk=part, vector=vector) for part, vector in zip(chunks, vectors, strict=True)]
+        published = Published(version.tenant, version.document_id, version.version, title, text_key)
+        return Prepared(job, published, indexed)
+
+    async def _publish(self, prepared: Sequence[Prepared]) -> None:
+        if not prepared:
+            return
+        await self._index.add([part for document in prepared for part in document.chunks])
+        current = await self._catalog.publish([document.published for document in prepared])
+        for item in current:
+            if item.version > 1:
+                await self._index.remove(item.tenant, item.document_id, keep_version=item.version)
+        await self._queue.finish([document.job for document in prepared])

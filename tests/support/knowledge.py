@@ -1,0 +1,79 @@
+"""A knowledge base on its real embedded backends, served through its real ASGI application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastmcp.utilities.tests import ASGIServer, run_asgi_lifespan
+
+from common.runtime import Runtime
+from common.security.access import Access, AccessScope
+from common.security.principal import Principal
+from common.settings import CommonSettings
+from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
+from knowledge_base.documents import NewDocument
+from knowledge_base.server import build
+from knowledge_base.settings import KnowledgeBaseSettings
+
+URL = "http://127.0.0.1:8001"
+
+
+@dataclass
+class Served:
+    """The running server, and how to sign in."""
+
+    runtime: Runtime
+    asgi: ASGIServer
+
+    def client(self, principal: Principal, mode: str = "auto") -> Any:
+        """An MCP client that acts as this principal."""
+        rights = (sorted(principal.roles), sorted(principal.groups), principal.clearance)
+        _, token = self.runtime.credentials.api_keys.create(principal.subject, principal.tenant, *rights)
+        return self.asgi.client(auth=token, mode=mode)
+
+
+@asynccontextmanager
+async def served(folder: Path, **settings: Any) -> AsyncIterator[Served]:
+    """The server with its worker; `settings` are those of TRIPTYCH_*."""
+    given = {"data_dir": folder, "rate_limit_per_second": 1000, "rate_limit_burst": 1000, **settings}
+    built = build(CommonSettings(**given), URL)
+    async with run_asgi_lifespan(built.app):
+        yield Served(built.runtime, ASGIServer(f"{URL}/mcp", built.app, "http"))
+
+
+@asynccontextmanager
+async def knowledge_base_in(folder: Path) -> AsyncIterator[KnowledgeBase]:
+    """The use cases without server and without a worker of their own."""
+    knowledge_base = build_knowledge_base(CommonSettings(data_dir=folder), KnowledgeBaseSettings())
+    async with opened(knowledge_base, work=False):
+        yield knowledge_base
+
+
+def document(
+    document_id: str, text: str, tenant: str = "acme", access: Access | None = None, **more: Any
+) -> NewDocument:
+    """A Markdown document."""
+    return NewDocument(tenant, document_id, f"{document_id}.md", text.encode(), access or Access("public"), **more)
+
+
+async def add_all(knowledge_base: KnowledgeBase, documents: Iterable[NewDocument]) -> None:
+    """Accept documents as the operator, and work until all are searchable."""
+    for item in documents:
+        await knowledge_base.library.add(
+            item, AccessScope(item.tenant, "operator", clearance="restricted"), operator=True
+        )
+    while await knowledge_base.worker.work_once():
+        pass
+
+
+async def finished(client: Any, job_id: str) -> dict[str, Any]:
+    """The job once it is finished."""
+    async with asyncio.timeout(60):
+        while True:
+            status: dict[str, Any] = (await client.call_tool("get_job", {"job_id": job_id})).structured_content
+            if status["state"] in ("finished", "failed"):
+                return status
+            await asyncio.sleep(0.02)
