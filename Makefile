@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install -q --python $(BIN)/python
 export UV_LINK_MODE ?= copy
 
-.PHONY: demo setup setup-dev test test-slow lint bench docs lock clean help
+.PHONY: demo setup setup-dev test test-slow lint bench lock clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from common.runtime import Runtime
 
@@ -30,6 +31,8 @@ class DrainingServer(uvicorn.Server):
 
 def serve_http(app: Any, runtime: Runtime, host: str, port: int) -> None:
     """Serve until a signal. Running calls get `drain_seconds` to end."""
+    # Left alone it cuts every answer that is being streamed at the moment of the signal.
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
     config = uvicorn.Config(
         app,
         host=host,

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.rule import Rule
+from rich.table import Table
 
 
 @dataclass
@@ -26,20 +27,24 @@ class Narrator:
 
     def ask(self, who: str, what: str) -> None:
         """Somebody asks something."""
-        self.console.print(f"\n  [bold cyan]{escape(who)}[/bold cyan] {escape(what)}")
+        self.console.print(f"\n  [bold cyan]{escape(who)}[/bold cyan] [bold]{escape(what)}[/bold]")
 
-    def answer(self, text: str) -> None:
-        """What came back."""
-        self.console.print(f"    {escape(text)}", soft_wrap=False)
+    def answer(self, text: str, who: str = "") -> None:
+        """What came back, and to whom."""
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=10, justify="right", style="cyan")
+        row.add_column(overflow="fold")
+        row.add_row(escape(who), escape(text))
+        self.console.print(row)
 
     def check(self, holds: bool, claim: str) -> None:
         """Say whether something is as it should be; a failure ends the demo with an error."""
         self.checks += 1
         if holds:
-            self.console.print(f"    [green]✓[/green] {escape(claim)}")
+            self.console.print(f"         [green]✓[/green] {escape(claim)}")
         else:
             self.failures.append(claim)
-            self.console.print(f"    [bold red]✗ {escape(claim)}[/bold red]")
+            self.console.print(f"         [bold red]✗ {escape(claim)}[/bold red]")
 
 
 @dataclass(frozen=True)

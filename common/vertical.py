@@ -47,5 +47,7 @@ class Vertical:
     settings: type[BaseSettings]
     build: Build
     tour: "Callable[[Narrator, Stage], Awaitable[None]]"
+    work: Callable[[CommonSettings], Awaitable[None]] | None = None
+    """Work on background jobs until cancelled."""
     commands: Sequence[Callable[..., None]] = ()
     checks: Sequence[Check] = ()

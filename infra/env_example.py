@@ -36,7 +36,7 @@ def settings_lines(cls: type[BaseSettings]) -> Iterator[str]:
 
 def render() -> str:
     """The whole file."""
-    classes = [CommonSettings, *(load_vertical(name).settings for name in vertical_names())]
+    classes: list[type[BaseSettings]] = [CommonSettings, *(load_vertical(name).settings for name in vertical_names())]
     return HEADER + "\n".join(line for cls in classes for line in settings_lines(cls)) + "\n"
 
 

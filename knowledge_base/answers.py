@@ -112,7 +112,7 @@ def job_status(progress: Progress) -> JobStatus:
     finished = progress.done + progress.failed
     return JobStatus(
         job_id=progress.batch,
-        state=progress.state,  # type: ignore[arg-type]
+        state=progress.state,
         total=progress.total,
         done=progress.done,
         failed=progress.failed,

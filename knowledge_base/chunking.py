@@ -132,11 +132,15 @@ def _pieces(text: str, block: _Span, room: int, limit: int) -> Iterator[_Span]:
         stop, end = _window(words, first, limit, block.end)
         if first == 0 and 0 < room < stop:
             short_stop, short_end = _window(words, 0, room, block.end)
-            if cut := _last_break(breaks, text, start, short_end):
+            if _last_break(breaks, text, start, short_end):
                 stop, end = short_stop, short_end
         if stop < len(words) and (cut := _last_break(breaks, text, start, end)):
             stop, end = bisect_right(words, cut - 1), cut
         yield _Span(start, end, stop - first, block.kind, block.path, block.bare)
+        if end < block.end and not text[end].isspace() and (stop == len(words) or words[stop] != end):
+            # The cut is inside a word (a sentence without spaces): the rest of it is the next piece's first word.
+            stop -= 1
+            words[stop] = end
         first, start = stop, end
 
 

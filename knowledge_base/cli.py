@@ -27,6 +27,15 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     return build_server(common, base_url, stdio)
 
 
+async def work(common: CommonSettings) -> None:
+    """Work on ingest jobs until cancelled."""
+    from knowledge_base.bootstrap import build_knowledge_base, opened
+
+    async with opened(build_knowledge_base(common, load_settings(KnowledgeBaseSettings)), work=True):
+        typer.echo("knowledge-base worker: ready", err=True)
+        await asyncio.Event().wait()
+
+
 async def tour(narrator: Narrator, stage: Stage) -> None:
     """This vertical's part of the demo."""
     from knowledge_base.tour import tell
@@ -122,6 +131,7 @@ vertical = Vertical(
     settings=KnowledgeBaseSettings,
     build=build,
     tour=tour,
+    work=work,
     commands=(ingest,),
     checks=(Check("search", check_search),),
 )

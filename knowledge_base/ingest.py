@@ -70,6 +70,6 @@ class Ingest:
             await self._queue.record(batch, caller.tenant, caller.subject, payload, "failed", str(error))
             return Outcome(name, None, str(error))
         if accepted.batch is None:
-            payload = {"document_id": accepted.document_id, "version": accepted.version, "name": name}
-            await self._queue.record(batch, caller.tenant, caller.subject, payload, "done")
+            unchanged = {"document_id": accepted.document_id, "version": accepted.version, "name": name}
+            await self._queue.record(batch, caller.tenant, caller.subject, unchanged, "done")
         return Outcome(name, accepted)

@@ -22,7 +22,8 @@ def snippet(text: str, query: str, width: int = 320) -> str:
 
 
 def _best_start(found: list[tuple[int, str]], width: int, length: int) -> int:
-    best, best_count, first, inside = 0, 0, 0, {}
+    best, best_count, first = 0, 0, 0
+    inside: dict[str, int] = {}
     for position, word in found:
         inside[word] = inside.get(word, 0) + 1
         while position - found[first][0] > width * 0.8:

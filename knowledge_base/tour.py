@@ -45,11 +45,11 @@ async def _ask_everyone(
     for person in (*finders, *others):
         items = await search(stage, person, question)
         found = next((item for item in items if item["document_id"] == document_id), None)
-        shown = found or (items[0] if items else None)
-        narrator.answer(f"{person}: {_line(shown)}")
         if person in finders:
-            narrator.check(found is not None, f"{person} finds {document_id}")
+            narrator.answer(_line(found), person)
+            narrator.check(found is not None, f"{person} finds it, in {document_id}")
         else:
+            narrator.answer(f"gets other documents, the first is {items[0]['title']!r}" if items else "nothing", person)
             narrator.check(found is None, f"{person} sees nothing of {document_id}")
 
 
@@ -62,15 +62,15 @@ async def search(stage: Stage, person: str, query: str) -> list[dict[str, Any]]:
 
 
 def _line(item: dict[str, Any] | None) -> str:
-    return f"{item['title']}: {item['snippet'][:150]}" if item else "nothing"
+    return f"{item['title']}: {item['snippet']}" if item else "nothing"
 
 
 async def _read_with_citation(narrator: Narrator, stage: Stage) -> None:
     narrator.chapter("Knowledge base: an answer that can be checked", "Each passage names its document and version.")
     narrator.ask("pat", "Which ports does our firewall have to open for the gateway?")
     [item, *_] = await search(stage, "pat", "Which ports does our firewall have to open for the gateway?")
-    narrator.answer(f"{item['title']}: {item['snippet'][:220]}")
-    narrator.answer(f"citation: {item['citation']}")
+    narrator.answer(_line(item))
+    narrator.answer(item["citation"], "citation")
     async with stage.client("pat") as client:
         text = (await client.call_tool("fetch", {"id": item["document_id"]})).structured_content["text"]
     narrator.check("8883" in text, "fetch gives the whole text, and the port stands in it")
@@ -89,7 +89,7 @@ async def _add_and_find(narrator: Narrator, stage: Stage) -> None:
     }
     async with stage.client("alice") as client:
         added = (await client.call_tool("add_document", arguments)).structured_content
-        narrator.answer(f"alice adds note-kettle, version {added['version']}, job {added['job_id']}")
+        narrator.answer(f"adds note-kettle, version {added['version']}, job {added['job_id']}", "alice")
         if added["job_id"]:
             state = await _finished(client, added["job_id"])
             narrator.check(state == "finished", "the job finished")

@@ -31,7 +31,7 @@ async def _signing_key(settings: CommonSettings) -> str:
 
 
 async def _api_keys(settings: CommonSettings) -> str:
-    active = [key for key in ApiKeyStore(api_keys_path(settings)).list() if key.state == "active"]
+    active = [key for key in ApiKeyStore(api_keys_path(settings)).all() if key.state == "active"]
     if not active and settings.oauth_issuer is None:
         raise RuntimeError("nobody can sign in: `triptych keys create --owner NAME` makes a key")
     return f"{len(active)} active"

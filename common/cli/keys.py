@@ -57,7 +57,7 @@ def create(
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """Show all keys with their rights and state; never the secrets."""
-    keys = _store().list()
+    keys = _store().all()
     if as_json:
         typer.echo(json.dumps([_public(key) for key in keys]))
         return

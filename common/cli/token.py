@@ -24,8 +24,6 @@ def token(
     """
     settings = load_settings(CommonSettings)
     if settings.profile != "embedded":
-        raise SettingsError(
-            "Development tokens are for the embedded profile: use `triptych keys` or your issuer."
-        )
+        raise SettingsError("Development tokens are for the embedded profile: use `triptych keys` or your issuer.")
     claims = {"sub": sub, "tenant": tenant, "roles": role, "groups": group, "clearance": clearance}
     typer.echo(OwnTokens(load_signing_key(settings), DEVELOPMENT).issue(claims, hours * 3600))

@@ -1,24 +1,21 @@
 """The audit log as people read it: intent and outcome of a request as one entry, newest first."""
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, RowMapping, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.console.audit_entry import GOOD, Entry, entry_of
 from common.security.audit_chain import records
 
 PAGE = 100
 MAX_COUNTERPARTS = 1000
 UNFINISHED, NOT_OK = "unfinished", "not ok"
-GOOD = frozenset({"ok", "intact", "input_required"})
-REFUSED = frozenset({"", "denied", "unknown", "rate_limited", "invalid_input", "not_found", "conflict"})
 COLUMNS = records.c
 Position: TypeAlias = tuple[str, str, int]
 """at, writer, seq"""
-Record: TypeAlias = RowMapping
 
 
 @dataclass(frozen=True)
@@ -29,29 +26,6 @@ class Filters:
     action: str = ""
     request_id: str = ""
     outcome: str = ""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line: what was asked, by whom, and what came of it."""
-
-    at: str
-    subject: str
-    tenant: str
-    action: str
-    request_id: str
-    outcome: str
-    ms: float | None
-    detail: str
-    records: str
-    """Where in the chains it stands."""
-
-    @property
-    def tone(self) -> str:
-        """How the outcome is to be shown."""
-        if self.outcome in GOOD:
-            return "good"
-        return "warn" if self.outcome in REFUSED else "bad"
 
 
 async def entries(
@@ -90,7 +64,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     return [*conditions, COLUMNS.kind != "intent", is_wanted]
 
 
-async def _counterparts(connection: AsyncConnection, page: Sequence[Record]) -> list[Record]:
+async def _counterparts(connection: AsyncConnection, page: Sequence[RowMapping]) -> list[RowMapping]:
     """The other records of the same requests. Bounded, because a client chooses its request ids and may repeat one."""
     known = {(record["writer"], record["seq"]) for record in page}
     requests = {record["request_id"] for record in page if record["kind"] != "event"}
@@ -101,24 +75,24 @@ async def _counterparts(connection: AsyncConnection, page: Sequence[Record]) -> 
     return [record for record in found.mappings() if (record["writer"], record["seq"]) not in known]
 
 
-def _paired(page: Sequence[Record], others: Sequence[Record], older: Position | None) -> Iterable[Entry]:
+def _paired(page: Sequence[RowMapping], others: Sequence[RowMapping], older: Position | None) -> Iterable[Entry]:
     intents = _intents_of_outcomes([*page, *others])
     outcomes = {id(intent): outcome for outcome, intent in intents.values()}
     on_page = {id(record) for record in page}
     for record in page:
         if record["kind"] == "event":
-            yield _entry(record)
+            yield entry_of(record)
         elif record["kind"] == "outcome":
-            yield _entry(record, intents[id(record)][1] if id(record) in intents else None)
+            yield entry_of(record, intents[id(record)][1] if id(record) in intents else None)
         elif (outcome := outcomes.get(id(record))) is None:
-            yield _entry(record)
+            yield entry_of(record)
         elif id(outcome) not in on_page and (older is None or _position(outcome) < older):
-            yield _entry(outcome, record)
+            yield entry_of(outcome, record)
 
 
-def _intents_of_outcomes(found: Sequence[Record]) -> dict[int, tuple[Record, Record]]:
+def _intents_of_outcomes(found: Sequence[RowMapping]) -> dict[int, tuple[RowMapping, RowMapping]]:
     """Each outcome with the last intent before it, of the same writer, request and action."""
-    open_intents: dict[tuple[str, str, str], list[Record]] = {}
+    open_intents: dict[tuple[str, str, str], list[RowMapping]] = {}
     pairs = {}
     for record in sorted(found, key=lambda each: str(each["seq"]).zfill(20)):
         same = open_intents.setdefault((record["writer"], record["request_id"], record["action"]), [])
@@ -129,42 +103,7 @@ def _intents_of_outcomes(found: Sequence[Record]) -> dict[int, tuple[Record, Rec
     return pairs
 
 
-def _position(record: Record) -> Position:
+def _position(record: RowMapping) -> Position:
     # SQLite stores what it is given: a number that somebody overwrote with text must not hide the page.
     seq = record["seq"]
     return str(record["at"]), str(record["writer"]), seq if isinstance(seq, int) else 0
-
-
-def _entry(record: Record, intent: Record | None = None) -> Entry:
-    result, first = _body(record), intent or record
-    ms = result.get("ms") if record["kind"] == "outcome" and isinstance(result, dict) else None
-    entry = Entry(
-        at=record["at"],
-        subject=first["subject"],
-        tenant=first["tenant"],
-        action=first["action"],
-        request_id=first["request_id"],
-        outcome="" if record["kind"] == "intent" else record["outcome"] or "ok",
-        ms=ms if isinstance(ms, int | float) else None,
-        detail=_pretty(_body(first)),
-        records=f"{record['writer']} #{record['seq']}",
-    )
-    if intent is None:
-        return entry
-    return replace(entry, records=f"{record['writer']} #{intent['seq']}, #{record['seq']}")
-
-
-def _body(record: Record) -> Any:
-    # A damaged record is shown as it is.
-    try:
-        return json.loads(record["body"])
-    except (ValueError, TypeError, RecursionError):
-        return str(record["body"])
-
-
-def _pretty(body: Any) -> str:
-    if isinstance(body, dict) and set(body) == {"arguments"}:
-        body = body["arguments"]
-    if body in ({}, None):
-        return ""
-    return body if isinstance(body, str) else json.dumps(body, indent=2, ensure_ascii=False)

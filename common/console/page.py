@@ -81,6 +81,6 @@ def local(address: str) -> str:
     except ValueError:
         return HOME
     is_page = parts.path == HOME or (parts.path.startswith(f"{HOME}/") and parts.path != SIGN_IN)
-    is_plain = address.isprintable() and "\\" not in address and ".." not in address
+    is_plain = address.isprintable() and ".." not in address
     is_local = not parts.scheme and not parts.netloc and len(address) <= 1000
     return address if is_page and is_plain and is_local else HOME

@@ -5,7 +5,7 @@ from math import log10
 
 from common.observability.metrics import Latency
 
-WIDTH = 240
+WIDTH = 280
 LOWEST, HIGHEST = 1.0, 60_000.0
 TICKS = {1: "1 ms", 10: "10", 100: "100", 1000: "1 s", 10_000: "10 s"}
 
@@ -27,13 +27,18 @@ class Row:
         return position(self.latency.p50)
 
     @property
+    def x95(self) -> float:
+        return position(self.latency.p95)
+
+    @property
     def to95(self) -> float:
         """Length of the bar from p50 to p95."""
-        return round(position(self.latency.p95) - self.x50 + 1, 1)
+        return round(self.x95 - self.x50, 1)
 
     @property
     def to99(self) -> float:
-        return round(position(self.latency.p99) - self.x50 + 1, 1)
+        """Length of the bar from p95 to p99."""
+        return round(position(self.latency.p99) - self.x95, 1)
 
     @property
     def tone(self) -> str:

@@ -48,7 +48,9 @@ class Shell:
             current_principal.set(session.principal)
             await self.check_form(request, session)
             if not self.runtime.policy.allows(session.principal, page.action):
-                raise Denied(f"{session.principal.subject} may not use this page.", "A role that may is needed.")
+                roles = ", ".join(sorted(session.principal.roles)) or "none"
+                hint = "Ask whoever gave you the key for one that does."
+                raise Denied(f"Your roles ({roles}) do not open this page.", hint)
             visit = Visit(request, session, page, self.runtime, self.templates, self.layout(request, session))
             async with deadline(self.runtime.settings.tool_timeout_seconds):
                 return await page.endpoint(visit)

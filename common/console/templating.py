@@ -88,10 +88,10 @@ def percent(value: float) -> str:
     return f"{value * 100:.1f} %" if 0 < value < 0.1 else f"{value * 100:.0f} %"
 
 
-def when(value: str | float) -> str:
+def when(value: str) -> str:
     """A time in UTC to the millisecond; a damaged one as it is."""
     try:
-        moment = datetime.fromtimestamp(value, UTC) if isinstance(value, float) else datetime.fromisoformat(value)
-    except ValueError:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
         return str(value)
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -10,6 +11,9 @@ from common.observability.call import request_id
 from common.security.principal import current_principal
 from common.security.redaction import redact
 from common.settings import CommonSettings
+
+MAX_TEXT = 20_000
+"""Characters of one field: room for a traceback."""
 
 
 def _add_caller(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -20,9 +24,9 @@ def _add_caller(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    record, origin = event.pop("_record", None), event.pop("_from_structlog", None)
-    clean: EventDict = {key: redact(value) for key, value in event.items()}
-    return clean | ({"_record": record, "_from_structlog": origin} if origin is not None else {})
+    # Names with an underscore belong to structlog itself.
+    own = {key: event.pop(key) for key in list(event) if key.startswith("_")}
+    return cast(EventDict, redact(event, max_text=MAX_TEXT)) | own
 
 
 def configure_logging(settings: CommonSettings) -> None:

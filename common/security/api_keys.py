@@ -85,7 +85,7 @@ class ApiKeyStore:
         key = self._keys.get(key_id)
         return key if key and key.state == "active" else None
 
-    def list(self) -> "list[ApiKey]":
+    def all(self) -> list[ApiKey]:
         """All keys, oldest first."""
         self._refresh()
         return sorted(self._keys.values(), key=lambda key: key.created)
@@ -94,8 +94,8 @@ class ApiKeyStore:
         self,
         owner: str,
         tenant: str,
-        roles: "list[str]",
-        groups: "list[str]",
+        roles: list[str],
+        groups: list[str],
         clearance: Classification = "internal",
         days: float = 90,
     ) -> tuple[ApiKey, str]:

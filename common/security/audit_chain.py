@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from common.databases import read_write
 from common.security.redaction import redact
 
 Row: TypeAlias = dict[str, str | int]
@@ -31,7 +32,7 @@ records = Table(
         for name in "prev hash at kind request_id subject tenant action outcome body".split()
     ),
     Index("audit_records_at", "at"),
-    Index("audit_records_subject", "subject"),
+    Index("audit_records_subject", "subject", "at"),
     Index("audit_records_request", "request_id", "kind"),
 )
 checkpoints = Table(
@@ -124,11 +125,11 @@ def _create(connection: Connection) -> None:
 async def create_tables(engine: AsyncEngine) -> None:
     """Make what is missing. Several processes may do it at once."""
     try:
-        async with engine.begin() as connection:
+        async with read_write(engine).begin() as connection:
             await connection.run_sync(_create)
     except DBAPIError:
         # In Postgres two that create the same table at once collide in spite of IF NOT EXISTS; by now one is through.
-        async with engine.begin() as connection:
+        async with read_write(engine).begin() as connection:
             await connection.run_sync(_create)
 
 

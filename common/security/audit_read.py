@@ -12,17 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.security.audit_chain import Row, read_heads, records
 from common.security.redaction import JSON
 
-PAGE = 1000
+PAGE = 500
 POLL_SECONDS = 0.5
 COLUMNS = records.c
 Shown: TypeAlias = dict[str, JSON]
 
 
 async def pages(connection: AsyncConnection) -> AsyncIterator[list[Row]]:
-    """All records as they are stored, by writer and seq."""
+    """All records as they are stored, by writer and seq. A page is a transaction: a long log blocks nothing."""
     statement = select(records).order_by(COLUMNS.writer, COLUMNS.seq).limit(PAGE)
     after: ColumnElement[bool] = true()
     while page := [dict(row) for row in (await connection.execute(statement.where(after))).mappings()]:
+        await connection.rollback()
         yield page
         after = tuple_(COLUMNS.writer, COLUMNS.seq) > tuple_(literal(page[-1]["writer"]), literal(page[-1]["seq"]))
 

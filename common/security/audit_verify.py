@@ -26,7 +26,7 @@ async def verify(
     async with engine.connect() as connection:
         missing = await connection.run_sync(_missing_tables)
         if missing:
-            exists = len(missing) < len(metadata.tables) or any(read_lines(path) for path in checkpoint_files)
+            exists = len(missing) < len(metadata.tables) or any(any(read_lines(path)) for path in checkpoint_files)
             for table in missing if exists else ():
                 report.add("record", table, 0, "the table is missing")
             return report

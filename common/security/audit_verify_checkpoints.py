@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Table, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.security.audit_chain import Heads, checkpoints, records
@@ -15,7 +15,6 @@ from common.security.audit_checkpoints import Checkpoint
 from common.security.audit_report import VerifyReport
 
 BATCH = 200
-HEADS_PER_QUERY = 500
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -51,6 +50,8 @@ class CheckpointCheck:
         """Check all that one file holds. Several files may hold the checkpoints of several hosts."""
         lines = read_lines(path)
         while batch := await asyncio.to_thread(list, islice(lines, BATCH)):
+            # What these checkpoints saw was committed before: an older snapshot of the database may lack it.
+            await self._connection.rollback()
             good = [found for number, line in batch if (found := self._read(path, number, line))]
             await self._compare_with_database(good)
             await self._compare_with_records(good)
@@ -88,9 +89,7 @@ class CheckpointCheck:
         return found
 
     async def _compare_with_database(self, found: Sequence[Checkpoint]) -> None:
-        key = tuple_(checkpoints.c.writer, checkpoints.c.seq)
-        statement = select(checkpoints).where(key.in_([(each.by, each.seq) for each in found]))
-        lines = {(row.writer, row.seq): row.line for row in await self._connection.execute(statement)}
+        lines = await self._look_up(checkpoints, "line", [(each.by, each.seq) for each in found])
         for each in found:
             line = lines.get((each.by, each.seq))
             if line is None:
@@ -100,13 +99,17 @@ class CheckpointCheck:
 
     async def _compare_with_records(self, found: Sequence[Checkpoint]) -> None:
         seen = iter((writer, *head, each.at) for each in found for writer, head in each.heads.items())
-        while part := list(islice(seen, HEADS_PER_QUERY)):
-            key = tuple_(records.c.writer, records.c.seq)
-            statement = select(records.c.writer, records.c.seq, records.c.hash)
-            rows = await self._connection.execute(statement.where(key.in_([(writer, seq) for writer, seq, *_ in part])))
-            hashes = {(row.writer, row.seq): row.hash for row in rows}
+        while part := list(islice(seen, BATCH)):
+            hashes = await self._look_up(records, "hash", [(writer, seq) for writer, seq, *_ in part])
             for writer, seq, expected, at in part:
                 self._compare_head(writer, seq, expected, hashes.get((writer, seq)), at)
+
+    async def _look_up(self, table: Table, column: str, keys: list[tuple[str, int]]) -> dict[tuple[str, int], str]:
+        writer, seq = table.c.writer, table.c.seq
+        # SQLite would read the whole table for `(writer, seq) IN (...)`.
+        wanted = or_(false(), *(and_(writer == key[0], seq == key[1]) for key in keys))
+        rows = await self._connection.execute(select(writer, seq, table.c[column]).where(wanted))
+        return {(row[0], row[1]): row[2] for row in rows}
 
     def _compare_head(self, writer: str, seq: int, expected: str, found: str | None, at: str) -> None:
         if found is None:

@@ -31,7 +31,7 @@ _MARKS = (
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _NAME = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:api|access|account|private|shared)[ _-]?key|credential)[\w-]*"
-_VALUE = r"""(?:\\?"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s;&"']+)"""
+_VALUE = r"""(?:[\[{][^\]}]*|\\?"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s;&"']+)"""
 
 # What a lower-case text must contain for the pattern to be tried; the pattern; its replacement. The order matters:
 # the end of a URL's password looks like an e-mail address.

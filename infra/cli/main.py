@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from common.cli.audit import app as audit_app
 from rich.console import Console
 from rich.markup import escape
 
+from common.cli.audit import app as audit_app
 from common.cli.connect import connect
 from common.cli.keys import app as keys_app
 from common.cli.token import token
@@ -31,7 +31,7 @@ for vertical in map(load_vertical, vertical_names()):
     for command in vertical.commands:
         app.command()(command)
 
-Name = StrEnum("Name", {name.replace("-", "_"): name for name in vertical_names()})
+Name = StrEnum("Name", {name: name for name in vertical_names()})  # type: ignore[misc]
 
 
 class Transport(StrEnum):
@@ -63,6 +63,21 @@ def serve(
     from common.cli.serve import serve_vertical
 
     serve_vertical(load_vertical(name), transport, host, port, profile, data_dir)
+
+
+@app.command()
+def worker(
+    name: Annotated[Name, typer.Argument(help="whose jobs")],
+    profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run a background worker until Ctrl-C; start as many as you like.
+
+    A server works on its own jobs, too, unless KB_WORKER=false.
+    """
+    from common.cli.worker import run_worker
+
+    run_worker(load_vertical(name), profile, data_dir)
 
 
 @app.command()

@@ -31,7 +31,7 @@ DAYS = 1.0
 def create_keys(store: ApiKeyStore) -> dict[str, str]:
     """A key for each person, valid for a day; keys of an earlier demo end."""
     names = {person.name for person in PEOPLE}
-    for key in store.list():
+    for key in store.all():
         if key.owner in names and key.state == "active":
             store.revoke(key.id)
     return {

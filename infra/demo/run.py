@@ -36,7 +36,7 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     tokens = create_keys(ApiKeyStore(api_keys_path(settings)))
     verticals = [load_vertical(name) for name in vertical_names()]
-    console.print("[bold]Triptych[/bold]: three complete MCP applications on one shared base")
+    console.print("[bold]Triptych[/bold]: MCP applications on one shared base, with an invented company's documents")
     started = time.monotonic()
     with running([(vertical.name, vertical.port) for vertical in verticals], folder) as servers:
         _start(console, settings, servers)

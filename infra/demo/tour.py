@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from typing import Any
 
 from fastmcp import Client
 
@@ -31,15 +32,15 @@ async def _not_allowed_is_not_there(narrator: Narrator, stage: Stage) -> None:
     async with stage.client("alice") as alice, stage.client("pat") as pat:
         hers = {tool.name for tool in await alice.list_tools()}
         his = {tool.name for tool in await pat.list_tools()}
-        narrator.answer(f"alice (editor): {', '.join(sorted(hers))}")
-        narrator.answer(f"pat (user): {', '.join(sorted(his))}")
+        narrator.answer(f"(editor) {', '.join(sorted(hers))}", "alice")
+        narrator.answer(f"(user) {', '.join(sorted(his))}", "pat")
         narrator.check("add_document" in hers and "add_document" not in his, "pat has no add_document")
         refused, unknown = [await _error(pat, name) for name in ("add_document", "no_such_tool")]
         same = refused.replace("add_document", "...") == unknown.replace("no_such_tool", "...")
         narrator.check(bool(refused) and same, "calling it is answered as for a tool that does not exist")
 
 
-async def _error(client: Client, tool: str, **arguments: object) -> str:
+async def _error(client: Client[Any], tool: str, **arguments: object) -> str:
     try:
         await client.call_tool(tool, arguments)
     except Exception as error:
@@ -103,11 +104,13 @@ async def _audit(narrator: Narrator, settings: CommonSettings) -> None:
         async with asyncio.timeout(20):
             while not (records := await tail(engine, 5, action="add_document")):
                 await asyncio.sleep(0.1)
-        report = await verify(engine, load_signing_key(settings), checkpoint_path(settings))
+            key, checkpoints = load_signing_key(settings), checkpoint_path(settings)
+            while not (report := await verify(engine, key, checkpoints)).checkpoints:
+                await asyncio.sleep(0.5)
     finally:
         await engine.dispose()
     narrator.check(
         any(record["subject"] == "alice" for record in records), "what alice added stands under her name"
     )
-    narrator.answer(f"{report.records} records of {report.writers} processes, {report.checkpoints} signed checkpoints")
+    narrator.answer(f"records: {report.records}, writers: {report.writers}, signed checkpoints: {report.checkpoints}")
     narrator.check(not report.problems, "the chain is intact")

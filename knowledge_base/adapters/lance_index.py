@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common.errors import Unavailable
+from common.errors import SettingsError, Unavailable
 from common.security.access import Access, AccessScope
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Vector
@@ -28,7 +28,9 @@ _SHOWN = ["document_id", "version", "title", "section", "text", "number", "start
 _WORD = re.compile(r"\w{1,40}")
 _TRIES = 10
 # Another process committed first, or cleaned up the version that was being read.
-_TRANSIENT = re.compile(r"commit conflict|Not found|Too many concurrent writers|already exists", re.IGNORECASE)
+_TRANSIENT = re.compile(
+    rf"commit conflict|Not found: [^,]*{TABLE}\.lance|Too many concurrent writers|already exists", re.I
+)
 # Zero would do the same and warn each time; the retries make it safe for other processes.
 _NO_TIME = timedelta(milliseconds=1)
 
@@ -134,7 +136,7 @@ class LanceIndex:
                     raise
                 if attempt == _TRIES:
                     raise Unavailable("The search index is busy.", "Try again.", retry_after=1) from error
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
+            await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 0.5)))  # noqa: S311 - jitter
         raise AssertionError
 
     async def _open(self) -> Any:
@@ -150,9 +152,15 @@ class LanceIndex:
         lancedb = await asyncio.to_thread(_load)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection = await lancedb.connect_async(str(self._folder), read_consistency_interval=timedelta(0))
-        table = await self._connection.create_table(TABLE, schema=_schema(self._dimension), exist_ok=True)
+        try:
+            table = await self._connection.create_table(TABLE, schema=_schema(self._dimension), exist_ok=True)
+        except ValueError as error:
+            if "does not match" not in str(error):
+                raise
+            advice = "move it away and ingest again"
+            raise SettingsError(f"The index in {self._folder} is of another embedder or version: {advice}") from error
         if not await table.list_indices():
-            await _index(table, replace=False)
+            await _index(table)
         return table
 
     def _has_deletions(self) -> bool:
@@ -164,12 +172,12 @@ class LanceIndex:
         """Rewrite what still holds deleted rows.
 
         Compaction leaves a file alone until a tenth of its rows is deleted, or it has a neighbour to be merged with:
-        moving one row makes the neighbour. A new full-text index forgets the deleted words as well.
+        moving one row makes the neighbour, once that row is indexed too. Merging drops dead words from the index.
         """
         for row in await table.query().select(["key"]).limit(1).to_list():
             await table.update(updates_sql={"number": "number"}, where=f"key = {_literal(row['key'])}")
-        await _index(table, replace=True)
-        await table.optimize(cleanup_older_than=_NO_TIME)
+        for _ in range(2):
+            await table.optimize(cleanup_older_than=_NO_TIME)
 
     def _rows(self, chunks: Sequence[IndexedChunk]) -> "pyarrow.Table":
         import pyarrow
@@ -201,11 +209,11 @@ def _schema(dimension: int) -> "pyarrow.Schema":
     )
 
 
-async def _index(table: Any, replace: bool) -> None:
+async def _index(table: Any) -> None:
     from lancedb.index import FTS
 
     config = FTS(language="English", stem=True, remove_stop_words=True, ascii_folding=True, with_position=False)
-    await table.create_index("body", config=config, replace=replace)
+    await table.create_index("body", config=config, replace=False)
 
 
 def _row(chunk: IndexedChunk) -> dict[str, Any]:

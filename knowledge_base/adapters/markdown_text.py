@@ -16,9 +16,10 @@ _DATA_URI = re.compile(r"data:[\w.+-]{1,80}/[\w.+-]{1,80}(?:;[\w.=-]{1,80}){0,3}
 _EMPTY_IMAGE = re.compile(r"!\[([^\]\n]{0,500})\]\(\s{0,9}\)")
 _BLANK_LINES = re.compile(r"\n{4,}")
 _HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(\S[^\n]{0,300})$|^(\S[^\n]{0,200})\n {0,3}(?:=+|-{2,})[ \t]*$", re.MULTILINE
+    r"^ {0,3}#{1,6}[ \t]+(\S[^\n]{0,300})$|^(?![-=]+$)(\S[^\n]{0,200})\n {0,3}(?:=+|-{2,})[ \t]*$", re.MULTILINE
 )
-_FRONT_TITLE = re.compile(r"\A---\n(?:[\w-]+:[^\n]*\n){0,50}?title:[ \t]*([^\n]{1,300})\n")
+_FRONT = re.compile(r"\A---\n(?:(?!---[ \t]*$)(?:[\w-]+:|[ \t#-])[^\n]*\n)*+---[ \t]*$", re.MULTILINE)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*([^\n]{1,300})$", re.MULTILINE)
 MAX_TITLE = 200
 
 
@@ -34,9 +35,11 @@ def clean(text: str) -> str:
 
 def first_heading(text: str) -> str:
     """The title in the front matter or the first heading, empty if there is neither."""
-    if front := _FRONT_TITLE.match(text):
-        return one_line(front[1].strip("'\""))
-    match = _HEADING.search(text)
+    front = _FRONT.match(text)
+    end = front.end() if front else 0
+    if named := _FRONT_TITLE.search(text, 0, end):
+        return one_line(named[1].strip("'\""))
+    match = _HEADING.search(text, end)
     return one_line((match[1] or match[2]).rstrip("# \t")) if match else ""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ _REASONS = {
     "memory": "needs more memory than a file may: split it, or save it in a simpler format",
     "nesting": "is nested too deeply to be read",
     "unreadable": "cannot be read; it may be damaged: open it, save it and add it again",
-    "crash": "made the reader crash twice; it may be damaged: open it, save it and add it again",
+    "crash": "made the reader crash twice; it may be too large or damaged: split it, or open it and save it again",
 }
 
 
@@ -99,8 +100,10 @@ class _Child:
             raise _Crashed from error
 
     async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        # Process.kill would reap a process that has just died, and asyncio would miss its end.
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         await self.process.wait()
 
 
@@ -150,10 +153,10 @@ class IsolatedParser:
         await asyncio.gather(*(child.kill() for child in children))
 
     async def _isolated(self, name: str, suffix: str, data: bytes) -> ParsedDocument:
-        # A crash may be somebody else's fault (the system was out of memory), so it gets a second try.
-        for _ in range(2):
+        # A crash may be somebody else's fault (the system was out of memory): a second try, in a new process.
+        for fresh in (False, True):
             try:
-                async with self._child() as child, asyncio.timeout(self._timeout):
+                async with self._child(fresh) as child, asyncio.timeout(self._timeout):
                     header = {"suffix": suffix, "timeout": int(self._timeout) + 5}
                     answer, body = await child.ask(header, data, 4 * self._max_chars + 4)
             except TimeoutError:
@@ -166,10 +169,10 @@ class IsolatedParser:
         raise Refused(f"{shown(name)} {_REASONS['crash']}")
 
     @asynccontextmanager
-    async def _child(self) -> AsyncIterator[_Child]:
+    async def _child(self, fresh: bool) -> AsyncIterator[_Child]:
         """A process for one file; it is kept only if the file went through to the end."""
         async with self._free:
-            child = await self._take()
+            child = await self._take(fresh)
             self._busy.add(child)
             try:
                 yield child
@@ -180,10 +183,10 @@ class IsolatedParser:
                 self._busy.discard(child)
             self._idle.append(child)
 
-    async def _take(self) -> _Child:
+    async def _take(self, fresh: bool) -> _Child:
         if self._closed:
             raise Unavailable("The reader for documents is closed.")
-        while self._idle:
+        while self._idle and not fresh:
             child = self._idle.pop()
             if child.alive:
                 return child

@@ -17,14 +17,17 @@ from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 from knowledge_base.adapters.markdown_text import clean, first_heading, one_line
+from knowledge_base.adapters.workbook_text import workbook_text
 
 # Written by programs, not by people.
 _NO_TITLES = ("powerpoint presentation", "presentation", "untitled", "document")
 _BOILERPLATE = ("script", "style", "nav", "footer", "noscript", "template", "svg", "iframe", "object", "embed")
 _BLOCKED = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "ctypes.")
 _STYLE_MAP = "p[style-name='Title'] => h1:fresh"
+_SLIDE = re.compile(r"<!-- Slide number: \d+ -->\n?")
 _OPEN_FILES = 64
 _MAX_HEADER = 64 * 1024
+_RESERVE = 16 * 1024 * 1024
 
 Parse = Callable[[str, bytes], tuple[str, str]]
 
@@ -42,18 +45,20 @@ def main() -> None:
     while request := _read(source):
         header, body = request
         _end_after(header["timeout"])
-        answer, text = _answer(parse, header["suffix"], body)
+        answer, text = _answer(parse, header["suffix"], body, bytearray(_RESERVE))
         _end_after(0)
         _write(sink, answer, text)
         if answer.get("error") == "memory":
             break
 
 
-def _answer(parse: Parse, suffix: str, data: bytes) -> tuple[dict[str, str], bytes]:
+def _answer(parse: Parse, suffix: str, data: bytes, reserve: bytearray) -> tuple[dict[str, str], bytes]:
     try:
         title, text = parse(suffix, data)
         return {"title": title}, text.encode("utf-8", "replace")
     except Exception as error:
+        # What filled the memory lives as long as the traceback does, and the answer needs some, too.
+        reserve.clear()
         causes = {type(error)} | {attempt.exc_info[0] for attempt in getattr(error, "attempts", None) or []}
         if MemoryError in causes:
             return {"error": "memory"}, b""
@@ -65,22 +70,24 @@ def _answer(parse: Parse, suffix: str, data: bytes) -> tuple[dict[str, str], byt
 def load_parser() -> Parse:
     """Import markitdown with the converters that are needed, and no other."""
     from markitdown import MarkItDown, StreamInfo
-    from markitdown.converters import DocxConverter, HtmlConverter, PdfConverter, PptxConverter, XlsxConverter
+    from markitdown.converters import DocxConverter, HtmlConverter, PdfConverter, PptxConverter
 
     # The other built-in converters unpack archives, call out to the network or start programs.
     engine = MarkItDown(enable_builtins=False, enable_plugins=False)
-    kinds: tuple[Callable[[], Any], ...] = (HtmlConverter, DocxConverter, PptxConverter, XlsxConverter, PdfConverter)
+    kinds: tuple[Callable[[], Any], ...] = (HtmlConverter, DocxConverter, PptxConverter, PdfConverter)
     for kind in kinds:
         engine.register_converter(kind())
 
     def parse(suffix: str, data: bytes) -> tuple[str, str]:
+        if suffix == "xlsx":
+            return _worthy(_office_title(data)), clean(workbook_text(data))
         if suffix in ("html", "htm"):
             data = _without_boilerplate(data)
             info = StreamInfo(extension=".html", mimetype="text/html", charset="utf-8")
         else:
             info = StreamInfo(extension=f".{suffix}")
         result = engine.convert_stream(BytesIO(data), stream_info=info, style_map=_STYLE_MAP)
-        markdown = clean(_tidy(suffix, result.markdown))
+        markdown = clean(_SLIDE.sub("", result.markdown) if suffix == "pptx" else result.markdown)
         return _title(suffix, data, result.title, markdown), markdown
 
     return parse
@@ -95,26 +102,11 @@ def _without_boilerplate(data: bytes) -> bytes:
     return soup.encode("utf-8")
 
 
-def _tidy(suffix: str, markdown: str) -> str:
-    if suffix == "xlsx":
-        # pandas writes these for empty cells.
-        return re.sub(r"(?<=\| )(?:NaN|NaT|Unnamed: \d+)(?= \|)", "", markdown)
-    if suffix == "pptx":
-        return re.sub(r"<!-- Slide number: \d+ -->\n", "", markdown)
-    return markdown
-
-
 def _title(suffix: str, data: bytes, found: str | None, markdown: str) -> str:
-    stored = found or ""
-    # Damaged metadata is no reason to lose the text.
-    with contextlib.suppress(Exception):
-        stored = {"pdf": _pdf_title}.get(suffix, _office_title)(data) if suffix not in ("html", "htm") else stored
-    if title := _worthy(stored):
+    named = {"pdf": _pdf_title, "docx": _office_title, "pptx": _office_title}.get(suffix)
+    if title := _worthy(named(data) if named else found or ""):
         return title
-    if suffix == "pdf":
-        return one_line(markdown.lstrip().split("\n", 1)[0])
-    # The first heading of a workbook is the name of a sheet.
-    return "" if suffix == "xlsx" else first_heading(markdown)
+    return one_line(markdown.lstrip().split("\n", 1)[0]) if suffix == "pdf" else first_heading(markdown)
 
 
 def _worthy(title: str) -> str:
@@ -125,18 +117,19 @@ def _worthy(title: str) -> str:
 def _pdf_title(data: bytes) -> str:
     import pdfplumber
 
-    with pdfplumber.open(BytesIO(data)) as pdf:
+    # Damaged metadata is no reason to lose the text.
+    with contextlib.suppress(Exception), pdfplumber.open(BytesIO(data)) as pdf:
         return str(pdf.metadata.get("Title") or "")
+    return ""
 
 
 def _office_title(data: bytes) -> str:
     import zipfile
 
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        if "docProps/core.xml" not in archive.namelist():
-            return ""
+    with contextlib.suppress(KeyError, ElementTree.ParseError), zipfile.ZipFile(BytesIO(data)) as archive:
         core = ElementTree.fromstring(archive.read("docProps/core.xml"))  # noqa: S314 - DTDs were refused before
-    return core.findtext("{http://purl.org/dc/elements/1.1/}title") or ""
+        return core.findtext("{http://purl.org/dc/elements/1.1/}title") or ""
+    return ""
 
 
 def _limit_memory(max_bytes: int) -> None:

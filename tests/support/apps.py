@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastmcp import FastMCP
-from fastmcp.utilities.tests import ASGIServer, run_asgi_lifespan
+from fastmcp.utilities.asgi_transport import run_asgi_lifespan
+from fastmcp.utilities.tests import ASGIServer
 from mcp.types import ToolAnnotations
 from pydantic import Field
 

@@ -82,11 +82,11 @@ class Place:
             found = connection.execute("SELECT * FROM audit_records WHERE writer = ? ORDER BY seq", (writer,))
             return [dict(row) for row in found]
 
-    def rehash(self, writer: str, first: int) -> None:
-        """What a careful forger does: compute all hashes anew from one record on."""
+    def rehash(self, writer: str, first: int, last: int = 1_000_000) -> None:
+        """What a careful forger does: compute hashes anew, from one record on."""
         prev = ""
         for row in self.rows(writer):
-            if row["seq"] >= first:
+            if first <= row["seq"] <= last:
                 row["prev"] = prev
                 del row["hash"]
                 row["hash"] = digest(row)

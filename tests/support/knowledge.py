@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastmcp.utilities.tests import ASGIServer, run_asgi_lifespan
+from fastmcp.utilities.asgi_transport import run_asgi_lifespan
+from fastmcp.utilities.tests import ASGIServer
 
 from common.runtime import Runtime
 from common.security.access import Access, AccessScope

@@ -9,13 +9,15 @@ from typing import Any
 
 import httpx2
 from fastmcp import FastMCP
-from fastmcp.utilities.tests import ASGIServer, run_asgi_lifespan
+from fastmcp.utilities.asgi_transport import run_asgi_lifespan
+from fastmcp.utilities.tests import ASGIServer
 
 from common.console.app import Page, console_routes
 from common.runtime import Runtime, build_runtime
 from common.server import build_app, build_server
 from common.settings import CommonSettings
 from tests.support.apps import POLICY, URL, add_tools
+from tests.support.audit import until
 
 
 @dataclass
@@ -44,6 +46,10 @@ class Site:
         """A real call through MCP, whatever becomes of it."""
         async with self.asgi.client(auth=token) as client:
             await client.call_tool(tool, arguments, raise_on_error=False)
+
+    async def settled(self) -> None:
+        """Wait until everything recorded so far can be read."""
+        await until(lambda: not self.runtime.audit.backlog)
 
 
 @asynccontextmanager

@@ -1,0 +1,126 @@
+"""How well search finds, on a collection whose answers are known, and how fast documents become searchable."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import get_args
+
+from common.security.access import AccessScope
+from knowledge_base.search import Mode, Search
+from tests.benchmarks.collection import Collection, read_collection
+from tests.benchmarks.cranfield_ingest import TENANT, Ingested, collection_in
+from tests.benchmarks.quality import ndcg, recall
+from tests.benchmarks.registry import Benchmark, Run
+from tests.benchmarks.result import Bars, Result, Table, percentile
+
+ABOUT = """The [Cranfield collection](../tests/data/cranfield/README.md): 1,400 abstracts, 225 questions, 1,837 graded
+judgements. The abstracts go in through the same path as any document (`Library.add`, then the worker) into an empty
+embedded profile; the questions go through `Search.search`, one after the other, with 100 answers each, and a new
+embedder for each mode, so that no vector comes from its cache. nDCG@10 is linear in the gain (5 - code), the ideal
+has all judged documents; what is ranked are documents. Yardsticks, measured beforehand on whole documents: BM25
+(bm25s), vectors of the same model, and reciprocal rank fusion of both. The embedder's own speed is that of a sample
+of 200 documents, the same texts with the same threads, measured before and after in the same run."""
+
+YARDSTICKS: dict[Mode, float] = {"text": 0.528, "vector": 0.509, "hybrid": 0.561}
+READER = AccessScope(TENANT, "reader", clearance="public")
+LIMIT = 100
+WARM_UP = ("a question that nobody asked", "flow")
+
+
+class Answers:
+    """What one mode found: ranked documents and seconds for each question."""
+
+    def __init__(self) -> None:
+        self.ranked: dict[int, list[str]] = {}
+        self.seconds: list[float] = []
+
+    async def ask(self, search: Search, mode: Mode, number: int, question: str) -> None:
+        """Ask a question of the collection."""
+        started = time.perf_counter()
+        page = await search.search(question, READER, limit=LIMIT, mode=mode)
+        self.seconds.append(time.perf_counter() - started)
+        self.ranked[number] = [item.document_id for item in page.items]
+
+    def ndcg(self, collection: Collection) -> float:
+        return mean(ndcg(ranked, collection.judgements[number]) for number, ranked in self.ranked.items())
+
+    def recall(self, collection: Collection) -> float:
+        return mean(recall(ranked, collection.judgements[number], LIMIT) for number, ranked in self.ranked.items())
+
+    def milliseconds(self, share: float) -> float:
+        return percentile(self.seconds, share) * 1000
+
+
+def run(run: Run) -> Result:
+    """Take the collection in, then ask all questions in all modes."""
+    collection = read_collection()
+    with tempfile.TemporaryDirectory() as folder:
+        ingested, answers = asyncio.run(_measure(run, collection, Path(folder)))
+    return Result(
+        tables=[_quality(collection, answers), _ingestion(ingested)],
+        notes=[f"Refused: {'; '.join(ingested.refused)}."] if ingested.refused else [],
+        plot=_plot(collection, answers),
+    )
+
+
+async def _measure(run: Run, collection: Collection, folder: Path) -> tuple[Ingested, Mapping[Mode, Answers]]:
+    from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
+
+    async with collection_in(run, collection, folder) as (knowledge_base, ingested):
+        answers: dict[Mode, Answers] = {}
+        for mode in get_args(Mode):
+            embedder = OnnxEmbedder()
+            search = Search(knowledge_base.index, embedder, knowledge_base.catalog)
+            answers[mode] = await _ask_all(run, search, mode, collection)
+            await embedder.close()
+        return ingested, answers
+
+
+async def _ask_all(run: Run, search: Search, mode: Mode, collection: Collection) -> Answers:
+    questions = list(collection.questions.items())[: 40 if run.quick else None]
+    answers = Answers()
+    for question in WARM_UP:
+        await search.search(question, READER, limit=LIMIT, mode=mode)
+    with run.progress(f"{mode} search", len(questions)) as progress:
+        for done, (number, question) in enumerate(questions, start=1):
+            await answers.ask(search, mode, number, question)
+            progress(done)
+    return answers
+
+
+def _quality(collection: Collection, answers: Mapping[Mode, Answers]) -> Table:
+    return Table(
+        title="Quality of search, and its latency",
+        columns=["mode", "nDCG@10", "yardstick", "recall@100", "p50, ms", "p99, ms"],
+        rows=[_quality_row(mode, found, collection) for mode, found in answers.items()],
+    )
+
+
+def _quality_row(mode: Mode, found: Answers, collection: Collection) -> Sequence[str]:
+    quality = [f"{found.ndcg(collection):.3f}", f"{YARDSTICKS[mode]:.3f}", f"{found.recall(collection):.3f}"]
+    return [mode, *quality, f"{found.milliseconds(0.5):.1f}", f"{found.milliseconds(0.99):.1f}"]
+
+
+def _ingestion(ingested: Ingested) -> Table:
+    share = ingested.documents / ingested.seconds / ingested.embedder
+    row = [
+        str(ingested.documents),
+        str(ingested.chunks),
+        f"{ingested.accept_seconds:.1f}",
+        f"{ingested.index_seconds:.1f}",
+    ]
+    row += [f"{ingested.documents / ingested.seconds:.1f}", f"{ingested.embedder:.1f}", f"{share:.0%}"]
+    columns = ["documents", "chunks", "accepted, s", "indexed, s", "documents/s", "the embedder's own", "share"]
+    return Table(title="Ingestion", columns=columns, rows=[row])
+
+
+def _plot(collection: Collection, answers: Mapping[Mode, Answers]) -> Bars:
+    measured = [round(found.ndcg(collection), 3) for found in answers.values()]
+    series = {"this knowledge base": measured, "yardstick": [YARDSTICKS[mode] for mode in answers]}
+    return Bars(title="Cranfield, nDCG@10", axis="nDCG@10", groups=list(answers), series=series)
+
+
+BENCHMARK = Benchmark("cranfield", "Search quality and ingestion", ABOUT, run)

@@ -1,0 +1,92 @@
+"""A server process of the stack benchmark: the same tool, bare or inside of our middleware."""
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastmcp import FastMCP
+from mcp.types import ToolAnnotations
+from pydantic import Field
+
+from common.middleware import AuditStep
+from common.observability.logging import configure_logging
+from common.runtime import build_runtime
+from common.server import build_app, build_server
+from common.settings import CommonSettings
+
+NAME = "benchmark"
+POLICY = f'permit (principal, action, resource == Server::"{NAME}") when {{ principal.roles.contains("user") }};'
+NO_LIMIT = 1e9
+
+
+def add_tools(server: FastMCP[Any], count: int, read_only: bool) -> None:
+    """`echo`, which is called, and others that are only there."""
+    annotations = ToolAnnotations(readOnlyHint=read_only)
+
+    @server.tool(annotations=annotations)
+    async def echo(text: str) -> str:
+        """Say it again."""
+        return text
+
+    for number in range(2, count + 1):
+
+        async def other(
+            name: Annotated[str, Field(description="name of the object", min_length=1, max_length=100)],
+            limit: Annotated[int, Field(description="most that are returned", ge=1, le=50)] = 10,
+        ) -> str:
+            """Stand beside."""
+            return name * limit
+
+        server.tool(other, name=f"other_{number}", annotations=annotations)
+
+
+def bare_app(tools: int) -> Any:
+    """FastMCP as it comes."""
+    server: FastMCP[Any] = FastMCP("bare")
+    add_tools(server, tools, read_only=True)
+    return server.http_app(path="/mcp", stateless_http=True)
+
+
+def suite_app(folder: Path, port: int, tools: int, audited: bool, read_only: bool) -> Any:
+    """Our server, with limits that nobody reaches."""
+    policy = folder / "policy.cedar"
+    policy.write_text(POLICY)
+    settings = CommonSettings(data_dir=folder, rate_limit_per_second=NO_LIMIT, rate_limit_burst=int(NO_LIMIT))
+    configure_logging(settings)
+    runtime = build_runtime(NAME, settings, [policy])
+
+    @asynccontextmanager
+    async def lifespan(_: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
+        async with runtime.opened():
+            yield {}
+
+    server = build_server(runtime, "A benchmark.", lifespan, f"http://127.0.0.1:{port}")
+    if not audited:
+        server.middleware = [step for step in server.middleware if not isinstance(step, AuditStep)]
+    add_tools(server, tools, read_only)
+    return build_app(server, runtime, f"http://127.0.0.1:{port}")
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("variant", choices=["bare", "stack", "audited", "audited-write"])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--tools", type=int, default=1)
+    given = parser.parse_args()
+    if given.variant == "bare":
+        app = bare_app(given.tools)
+    else:
+        audited, read_only = given.variant != "stack", given.variant != "audited-write"
+        app = suite_app(given.folder, given.port, given.tools, audited, read_only)
+    uvicorn.run(
+        app, host="127.0.0.1", port=given.port, loop="uvloop", http="httptools", log_config=None, access_log=False
+    )
+
+
+if __name__ == "__main__":
+    main()
