@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install -q --python $(BIN)/python
-export UV_LINK_MODE ?= copy
+# Certificates of this machine, so that it works behind a company's proxy, too.
+export UV_SYSTEM_CERTS ?= true
+export UV_NATIVE_TLS ?= true
 
 .PHONY: demo setup setup-dev test test-slow lint bench lock clean help
 

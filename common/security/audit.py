@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import sqlite_url
@@ -143,5 +142,5 @@ class AuditLog:
     async def _checkpoint(self) -> None:
         try:
             await self._checkpointer.write()
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:
             log.error("audit.checkpoint_failed", error=str(getattr(error, "orig", error)))

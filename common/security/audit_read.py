@@ -101,6 +101,6 @@ def _shown(row: Row) -> Shown:
     shown: Shown = {name: value for name, value in row.items() if name not in ("prev", "body")}
     shown["detail"] = row["body"]
     # A damaged record is shown as it is; to judge it is the work of `verify`.
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, RecursionError):
         shown["detail"] = json.loads(str(row["body"]))
     return shown

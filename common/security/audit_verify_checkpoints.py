@@ -14,7 +14,8 @@ from common.security.audit_chain import Heads, checkpoints, records
 from common.security.audit_checkpoints import Checkpoint
 from common.security.audit_report import VerifyReport
 
-BATCH = 200
+LINES_AT_ONCE = 50
+KEYS_PER_QUERY = 200
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -29,14 +30,14 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 class CheckpointCheck:
-    """Goes through the checkpoint files and keeps only the last checkpoint of each process in memory."""
+    """Goes through the checkpoint files, and remembers only where each process's chain of them ends."""
 
     def __init__(self, connection: AsyncConnection, key: Ed25519PublicKey, report: VerifyReport) -> None:
         self._connection = connection
         self._key = key
         self._report = report
         self._stored: dict[str, int] = {}
-        self._last: dict[str, Checkpoint] = {}
+        self._ends: Heads = {}
         self._not_stored: dict[str, int] = {}
         self.heads: Heads = {}
 
@@ -49,7 +50,7 @@ class CheckpointCheck:
     async def check_file(self, path: Path) -> None:
         """Check all that one file holds. Several files may hold the checkpoints of several hosts."""
         lines = read_lines(path)
-        while batch := await asyncio.to_thread(list, islice(lines, BATCH)):
+        while batch := await asyncio.to_thread(list, islice(lines, LINES_AT_ONCE)):
             # What these checkpoints saw was committed before: an older snapshot of the database may lack it.
             await self._connection.rollback()
             good = [found for number, line in batch if (found := self._read(path, number, line))]
@@ -60,10 +61,10 @@ class CheckpointCheck:
         """Check what only the end shows."""
         for by, seq in self._not_stored.items():
             # Killed between both places, a process leaves its last checkpoint in the file alone.
-            if seq < self._last[by].seq:
+            if seq < self._ends[by][0]:
                 self._report.add("checkpoint", by, seq, "is in the file but not in the database")
         for by, count in self._stored.items():
-            last = self._last[by].seq if by in self._last else 0
+            last, _ = self._ends.get(by, (0, ""))
             if count > last:
                 self._report.add("checkpoint", by, last + 1, "is in the database but in no checkpoint file")
 
@@ -76,15 +77,14 @@ class CheckpointCheck:
         if not found.is_signed_by(self._key):
             what = "the signature is wrong: forged, edited, or made with another signing key"
             return self._report.add("checkpoint", found.by, found.seq, what)
-        last = self._last.get(found.by)
-        if last and found.line == last.line:
+        last, prev = self._ends.get(found.by, (0, ""))
+        if found.digest == prev:
             return None  # saved twice, because the answer of the first time was lost
-        expected, prev = (last.seq + 1, last.digest) if last else (1, "")
-        if found.seq != expected:
-            self._report.add("checkpoint", found.by, expected, f"missing in the file: next comes {found.seq}")
+        if found.seq != last + 1:
+            self._report.add("checkpoint", found.by, last + 1, f"missing in the file: next comes {found.seq}")
         elif found.prev != prev:
             self._report.add("checkpoint", found.by, found.seq, "does not follow the checkpoint before it")
-        self._last[found.by] = found
+        self._ends[found.by] = (found.seq, found.digest)
         self._report.checkpoints += 1
         return found
 
@@ -99,7 +99,7 @@ class CheckpointCheck:
 
     async def _compare_with_records(self, found: Sequence[Checkpoint]) -> None:
         seen = iter((writer, *head, each.at) for each in found for writer, head in each.heads.items())
-        while part := list(islice(seen, BATCH)):
+        while part := list(islice(seen, KEYS_PER_QUERY)):
             hashes = await self._look_up(records, "hash", [(writer, seq) for writer, seq, *_ in part])
             for writer, seq, expected, at in part:
                 self._compare_head(writer, seq, expected, hashes.get((writer, seq)), at)
