@@ -79,5 +79,7 @@ def _pretty(detail: Any) -> str:
 def _summary(detail: Any) -> str:
     if not isinstance(detail, dict):
         return str(detail or "")[:MAX_SUMMARY]
-    parts = (f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in detail.items())
+    # Text first: a query says more than a limit.
+    items = sorted(detail.items(), key=lambda item: not isinstance(item[1], str))
+    parts = (f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in items)
     return ", ".join(parts)[:MAX_SUMMARY]

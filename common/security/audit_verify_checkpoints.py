@@ -73,20 +73,26 @@ class CheckpointCheck:
             found = Checkpoint.model_validate_json(line)
         except ValidationError:
             what = "the line is no checkpoint: it was edited, or a power cut tore it"
-            return self._report.add("checkpoint", path.name, number, what)
+            self._report.add("checkpoint", path.name, number, what)
+            return None
+        return found if self._follows(found) else None
+
+    def _follows(self, found: Checkpoint) -> bool:
+        """Whether it is a further checkpoint of its process, to be compared with what it saw."""
         if not found.is_signed_by(self._key):
             what = "the signature is wrong: forged, edited, or made with another signing key"
-            return self._report.add("checkpoint", found.by, found.seq, what)
+            self._report.add("checkpoint", found.by, found.seq, what)
+            return False
         last, prev = self._ends.get(found.by, (0, ""))
         if found.digest == prev:
-            return None  # saved twice, because the answer of the first time was lost
+            return False  # saved twice, because the answer of the first time was lost
         if found.seq != last + 1:
             self._report.add("checkpoint", found.by, last + 1, f"missing in the file: next comes {found.seq}")
         elif found.prev != prev:
             self._report.add("checkpoint", found.by, found.seq, "does not follow the checkpoint before it")
         self._ends[found.by] = (found.seq, found.digest)
         self._report.checkpoints += 1
-        return found
+        return True
 
     async def _compare_with_database(self, found: Sequence[Checkpoint]) -> None:
         lines = await self._look_up(checkpoints, "line", [(each.by, each.seq) for each in found])

@@ -99,8 +99,10 @@ class _Walk:
         for key, item in islice(value.items(), kept):
             name, mark = _key(key) if isinstance(key, str) and len(key) <= 64 else _describe_key(key)
             # Under a key such as `email_settings` or `phone_verified` there is no address or number itself.
-            hidden = mark == REDACTED or (mark and item is not None and not isinstance(item, (bool, Mapping)))
-            clean[name] = mark if hidden else self.value(item, depth - 1)
+            if mark and (mark == REDACTED or not (item is None or isinstance(item, (bool, Mapping)))):
+                clean[name] = mark
+            else:
+                clean[name] = self.value(item, depth - 1)
         if len(value) > kept:
             clean["[more]"] = len(value) - kept
         return clean

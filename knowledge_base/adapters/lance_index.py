@@ -1,6 +1,7 @@
 """Chunks in an embedded LanceDB table, with full-text and vector search. Any number of processes may share it."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ MAX_QUERY_CHARS = 2_000
 _SHOWN = ["document_id", "version", "title", "section", "text", "number", "start", "end", "metadata"]
 _WORD = re.compile(r"\w{1,40}")
 _TRIES = 10
+# Text search scans what is not indexed: 1,400 chunks in 44 commits took 110 ms, indexed 8 ms.
+_COMMITS_PER_INDEXING = 20
 # Another process committed first, or cleaned up the version that was being read.
 _TRANSIENT = re.compile(
     rf"commit conflict|Not found: [^,]*{TABLE}\.lance|Too many concurrent writers|already exists", re.I
@@ -50,6 +53,7 @@ class LanceIndex:
         self._opening = asyncio.Lock()
         self._connection: Any = None
         self._table: Any = None
+        self._commits = 0
 
     async def add(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write all chunks in one commit; the same (document, version, number) again replaces it."""
@@ -62,6 +66,11 @@ class LanceIndex:
             await builder.execute(rows)
 
         await self._retried(merge)
+        self._commits += 1
+        if self._commits % _COMMITS_PER_INDEXING == 0:
+            # The chunks are written: whoever keeps this from being done now does it himself, or the next one does.
+            with contextlib.suppress(Unavailable):
+                await self._retried(lambda table: table.optimize())
 
     async def remove(self, tenant: str, document_id: str, keep_version: int | None = None) -> None:
         """Remove the chunks of a document, but for those of `keep_version`. `optimize` takes them off the disk."""

@@ -51,7 +51,7 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.names) - set(known):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    run = Run(given.quick)
+    run = Run(given.quick, Console(width=None if sys.stdout.isatty() else 120))
     results: dict[str, Result] = {}
     for name in given.names or known:
         run.console.rule(known[name].title)

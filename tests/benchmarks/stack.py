@@ -49,7 +49,7 @@ TOOL_CELL = Cell("modern", 8)
 
 def run(run: Run) -> Result:
     """Measure both tables."""
-    rounds, seconds = (2, 0.3) if run.quick else (14, 1.0)
+    rounds, seconds = (2, 0.3) if run.quick else (28, 0.5)
     samples = _measure(run, "stack", VARIANTS, CELLS, rounds, seconds)
     by_tools = _measure(run, "tools", TOOL_VARIANTS, [TOOL_CELL], rounds, seconds)
     return Result(

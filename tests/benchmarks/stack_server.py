@@ -13,13 +13,15 @@ from pydantic import Field
 
 from common.middleware import AuditStep
 from common.observability.logging import configure_logging
-from common.runtime import build_runtime
+from common.runtime import Runtime, build_runtime
+from common.serve import serve_http
 from common.server import build_app, build_server
 from common.settings import CommonSettings
 
 NAME = "benchmark"
 POLICY = f'permit (principal, action, resource == Server::"{NAME}") when {{ principal.roles.contains("user") }};'
 NO_LIMIT = 1e9
+HOST = "127.0.0.1"
 
 
 def add_tools(server: FastMCP[Any], count: int, read_only: bool) -> None:
@@ -50,7 +52,7 @@ def bare_app(tools: int) -> Any:
     return server.http_app(path="/mcp", stateless_http=True)
 
 
-def suite_app(folder: Path, port: int, tools: int, audited: bool, read_only: bool) -> Any:
+def suite_app(folder: Path, port: int, tools: int, audited: bool, read_only: bool) -> tuple[Any, Runtime]:
     """Our server, with limits that nobody reaches."""
     policy = folder / "policy.cedar"
     policy.write_text(POLICY)
@@ -63,11 +65,12 @@ def suite_app(folder: Path, port: int, tools: int, audited: bool, read_only: boo
         async with runtime.opened():
             yield {}
 
-    server = build_server(runtime, "A benchmark.", lifespan, f"http://127.0.0.1:{port}")
+    url = f"http://{HOST}:{port}"
+    server = build_server(runtime, "A benchmark.", lifespan, url)
     if not audited:
         server.middleware = [step for step in server.middleware if not isinstance(step, AuditStep)]
     add_tools(server, tools, read_only)
-    return build_app(server, runtime, f"http://127.0.0.1:{port}")
+    return build_app(server, runtime, url), runtime
 
 
 def main() -> None:
@@ -80,12 +83,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.variant == "bare":
         app = bare_app(given.tools)
+        # As `serve_http` runs ours; it finds uvloop and httptools by itself.
+        uvicorn.run(app, host=HOST, port=given.port, loop="uvloop", http="httptools", log_config=None, access_log=False)
     else:
         audited, read_only = given.variant != "stack", given.variant != "audited-write"
-        app = suite_app(given.folder, given.port, given.tools, audited, read_only)
-    uvicorn.run(
-        app, host="127.0.0.1", port=given.port, loop="uvloop", http="httptools", log_config=None, access_log=False
-    )
+        serve_http(*suite_app(given.folder, given.port, given.tools, audited, read_only), HOST, given.port)
 
 
 if __name__ == "__main__":

@@ -219,6 +219,8 @@ async def test_damage_is_named_and_the_page_still_shows(
     assert report.startswith("Damaged")
     assert expected.format(writer=site.runtime.audit.writer) in report
     assert rows(await browser.get("/console/audit"))
+    await site.settled()
+    assert {each["outcome"] for each in await tail(site.runtime.engine, 3, action="audit_verify")} == {"damaged"}
 
 
 async def test_a_number_that_became_text_hides_nothing(tmp_path: Path) -> None:
@@ -229,7 +231,9 @@ async def test_a_number_that_became_text_hides_nothing(tmp_path: Path) -> None:
         damage(tmp_path, "UPDATE audit_records SET seq = 'text' WHERE seq = 22")
         page = await browser.get("/console/audit")
         assert rows(page)
-        assert 'rel="next">Older' in page.text
+        older = re.search(r'<a href="([^"]*)" rel="next">', page.text)
+        assert older
+        assert rows(await browser.get(unescape(older[1])))
         assert (await verified(browser)).startswith("Damaged")
         damage(tmp_path, "UPDATE audit_records SET seq = 22 WHERE seq = 'text'")
 

@@ -229,6 +229,16 @@ async def test_the_limit_counts_only_what_may_be_read(tmp_path: Path) -> None:
     await index.close()
 
 
+async def test_a_long_ingest_does_not_leave_everything_unindexed(tmp_path: Path) -> None:
+    index = LanceIndex(tmp_path, DIMENSION)
+    for n in range(45):
+        await index.add([row(f"d{n}")])
+    statistics = await (await index._open()).index_stats("body_idx")
+    assert statistics.num_indexed_rows == 40
+    assert len(await index.search_text("pump", ALICE, 100)) == 45
+    await index.close()
+
+
 async def test_optimize_leaves_no_removed_text_on_the_disk(tmp_path: Path) -> None:
     """One removed row of many is below the share at which Lance rewrites a file by itself."""
     index = LanceIndex(tmp_path, DIMENSION)
