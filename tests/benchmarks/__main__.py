@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from tests.benchmarks.registry import Run, benchmarks
+from tests.benchmarks.benchmark import Run
+from tests.benchmarks.registry import BENCHMARKS
 from tests.benchmarks.report import target_table, update
 from tests.benchmarks.result import Result, Table
 
@@ -44,21 +45,20 @@ def missed(results: Mapping[str, Result]) -> list[str]:
 
 def main() -> int:
     """Exit code 1 if a target was missed; a quick run promises and writes nothing."""
-    known = benchmarks()
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure; write docs/benchmarks.md")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(known)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="try it out: less of everything, and nothing is written")
     given = parser.parse_args()
-    if unknown := set(given.names) - set(known):
+    if unknown := set(given.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     run = Run(given.quick, Console(width=None if sys.stdout.isatty() else 120))
     results: dict[str, Result] = {}
-    for name in given.names or known:
-        run.console.rule(known[name].title)
-        results[name] = known[name].run(run)
+    for name in given.names or BENCHMARKS:
+        run.console.rule(BENCHMARKS[name].title)
+        results[name] = BENCHMARKS[name].run(run)
         report(run.console, results[name])
         if not run.quick:
-            update({name: results[name]}, known)
+            update({name: results[name]}, BENCHMARKS)
     for line in missed(results):
         run.console.print(f"[bold red]missed[/bold red] {escape(line)}", soft_wrap=True)
     return 1 if missed(results) and not run.quick else 0

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.databases import create_engine, sqlite_url
 from common.security.audit import AuditLog, AuditRecord, verify
 from common.security.signing import SigningKey
-from tests.benchmarks.registry import Benchmark, Run
+from tests.benchmarks.benchmark import Benchmark, Run
 from tests.benchmarks.result import Bars, Result, Table, percentile
 
 ABOUT = """The audit log alone, without a server: SQLite in WAL mode with full synchronisation, a hash chain,

@@ -10,10 +10,10 @@ from typing import get_args
 
 from common.security.access import AccessScope
 from knowledge_base.search import Mode, Search
+from tests.benchmarks.benchmark import Benchmark, Run
 from tests.benchmarks.collection import Collection, read_collection
 from tests.benchmarks.cranfield_ingest import TENANT, Ingested, collection_in
 from tests.benchmarks.quality import ndcg, recall
-from tests.benchmarks.registry import Benchmark, Run
 from tests.benchmarks.result import Bars, Result, Table, percentile
 
 ABOUT = """The [Cranfield collection](../tests/data/cranfield/README.md): 1,400 abstracts, 225 questions, 1,837 graded

@@ -13,8 +13,8 @@ from knowledge_base.chunking import chunk, embedding_text
 from knowledge_base.documents import NewDocument
 from knowledge_base.files import Refused
 from knowledge_base.settings import KnowledgeBaseSettings
+from tests.benchmarks.benchmark import Run
 from tests.benchmarks.collection import Abstract, Collection
-from tests.benchmarks.registry import Run
 
 TENANT = "cranfield"
 OPERATOR = AccessScope(TENANT, "operator", clearance="restricted")

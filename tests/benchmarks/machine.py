@@ -10,11 +10,12 @@ def describe_machine() -> str:
     """What a reader needs in order to compare."""
     python = ".".join(platform.python_version_tuple()[:2])
     libraries = ", ".join(f"{name} {version(name)}" for name in ("fastmcp", "mcp", "lancedb", "onnxruntime"))
-    return f"{len(os.sched_getaffinity(0))} cores, {platform.system()}, Python {python}, {libraries}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores, {platform.system()}, Python {python}, {libraries}"
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process since its start."""
+    """User and system time of all threads of a process since its start. Linux only."""
     # The name, in parentheses, may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from tests.benchmarks.registry import Benchmark
+from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.result import Result, Table, Target
 
 ROOT = Path(__file__).parents[2]

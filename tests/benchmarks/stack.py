@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.registry import Benchmark, Run
+from tests.benchmarks.benchmark import Benchmark, Run
 from tests.benchmarks.requests import ERAS
 from tests.benchmarks.result import Bars, Result, Table, Target
 from tests.benchmarks.stack_measure import (

@@ -17,7 +17,7 @@ from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
 from infra.demo.servers import is_ready, start_server, stop_server
 from infra.seed.load import TENANT
-from tests.benchmarks.registry import Benchmark, Run
+from tests.benchmarks.benchmark import Benchmark, Run
 from tests.benchmarks.requests import structured, tool_call
 from tests.benchmarks.result import Bars, Result, Table, Target
 

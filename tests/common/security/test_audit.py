@@ -54,7 +54,7 @@ async def test_a_write_is_durable_when_it_returns(log: AuditLog, place: Place) -
 async def test_an_append_is_durable_soon(log: AuditLog, place: Place) -> None:
     log.append(intent())
     assert log.backlog == 1
-    await until(lambda: log.backlog == 0, seconds=1)
+    await until(lambda: log.backlog == 0, seconds=5)
     assert len(place.rows(log.writer)) == 1
 
 
