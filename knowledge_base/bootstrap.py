@@ -54,7 +54,8 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
     objects = LocalObjects(settings.objects_url or f"file://{(folder / 'objects').absolute()}")
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     queue = JobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
-    library = Library(catalog, objects, settings.max_file_bytes)
+    worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
+    library = Library(catalog, objects, settings.max_file_bytes, worker.apply_access)
     allowed = [Path(path) for path in settings.allowed_paths]
     return KnowledgeBase(
         settings=settings,
@@ -67,7 +68,7 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
         library=library,
         ingest=Ingest(library, queue, allowed, settings.max_file_bytes),
         search=Search(index, embedder, catalog),
-        worker=IngestWorker(queue, catalog, objects, parser, embedder, index),
+        worker=worker,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from common.security.access import Access
 
@@ -43,6 +43,7 @@ class IndexedChunk:
     access: Access
     metadata: Metadata = field(default_factory=dict)
     vector: Vector = None
+    published_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class NewDocument:
     access: Access
     title: str = ""
     metadata: Metadata = field(default_factory=dict)
+    created_at: float | None = None
+    """When it was written, in seconds since 1970; default: now. Only an operator may say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,11 @@ class Version:
     text_key: str | None
     access: Access
     metadata: Metadata
-    created_at: str
+    created_at: float
     created_by: str
+    published_at: float | None
+    superseded_at: float | None
+    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -109,3 +115,30 @@ class Published:
     version: int
     title: str
     text_key: str
+    at: float
+    """From when on it counts, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Validity:
+    """A version whose time ended, and when."""
+
+    tenant: str
+    document_id: str
+    version: int
+    superseded_at: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job is to do with a document."""
+
+    kind: Literal["ingest", "access", "erase"]
+    document_id: str
+    version: int = 0
+    name: str = ""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """As it is stored in the job."""
+        return {"kind": self.kind, "document_id": self.document_id, "version": self.version, "name": self.name}

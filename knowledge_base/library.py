@@ -1,7 +1,7 @@
 """Documents in and out, each caller's rights applied."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,15 @@ from common.jobs import new_batch
 from common.paging import decode_cursor, encode_cursor
 from common.security.access import LEVELS, Access, AccessScope
 from common.settings import Classification
+from knowledge_base.citations import Citation
+from knowledge_base.comparison import Comparison, compare
 from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Version
 from knowledge_base.files import check_file
 from knowledge_base.ports import Catalog, ObjectStore
 
 DOCUMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+ApplyAccess = Callable[[str, str], Awaitable[None]]
+"""Tells the index who may read a document (tenant, document id)."""
 _METADATA = TypeAdapter(dict[str, MetadataValue])
 
 
@@ -38,13 +42,16 @@ class Fetched:
 
     version: Version
     text: str
+    start: int = 0
+    """Where the text begins in the document, in characters."""
 
 
 class Library:
-    """Accepts, lists and fetches documents."""
+    """Accepts, lists, fetches, compares, restores and deletes documents."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore, max_file_bytes: int) -> None:
+    def __init__(self, catalog: Catalog, objects: ObjectStore, max_file_bytes: int, apply_access: ApplyAccess) -> None:
         self._catalog = catalog
+        self._apply_access = apply_access
         self._objects = objects
         self._max_file_bytes = max_file_bytes
 
@@ -58,13 +65,55 @@ class Library:
         """
         _check(document, caller)
         check_file(document.name, document.data, self._max_file_bytes)
-        key = await self._objects.put(document.data)
-        return await self._catalog.accept(document, key, caller, batch or new_batch(), operator)
+        key = await self._objects.put(document.data, document.tenant, document.document_id)
+        accepted = await self._catalog.accept(document, key, caller, batch or new_batch(), operator)
+        # An erasure of an earlier life of this id may have run in between.
+        await self._objects.put(document.data, document.tenant, document.document_id)
+        return accepted
 
     async def fetch(self, document_id: str, scope: AccessScope, version: int | None = None) -> Fetched:
         """Whole text of a version, by default the current one. Raises NotFound."""
         found = await self._catalog.get(document_id, scope, version)
         return Fetched(found, (await self._objects.get(str(found.text_key))).decode())
+
+    async def passage(self, citation: Citation, scope: AccessScope) -> Fetched:
+        """The text that a citation names. Raises NotFound, InvalidInput if the version is shorter than it says."""
+        whole = await self.fetch(citation.document_id, scope, citation.version)
+        end = len(whole.text) if citation.end is None else citation.end
+        if not citation.start <= end <= len(whole.text):
+            raise InvalidInput(
+                "The citation names more than there is.", "Use the citation of a search result as it is."
+            )
+        return Fetched(whole.version, whole.text[citation.start : end], citation.start)
+
+    async def history(self, document_id: str, scope: AccessScope) -> list[Version]:
+        """All versions of a document, newest first. Raises NotFound."""
+        return await self._catalog.history(document_id, scope)
+
+    async def compare(self, document_id: str, scope: AccessScope, old: int, new: int) -> Comparison:
+        """What changed between two versions. Raises NotFound."""
+        before, after = [await self.fetch(document_id, scope, number) for number in (old, new)]
+        return compare(before.version, before.text, after.version, after.text)
+
+    async def restore(self, document_id: str, version: int, caller: AccessScope) -> Accepted:
+        """Make an old version the newest again, as a new version; rights stay as they are. Raises NotFound."""
+        old = await self._catalog.get(document_id, caller, version)
+        data = await self._objects.get(old.object_key)
+        document = NewDocument(old.tenant, document_id, old.name, data, old.access, old.title, old.metadata)
+        return await self.add(document, caller)
+
+    async def set_access(self, document_id: str, access: Access, caller: AccessScope) -> None:
+        """Change who may read a document. The very next search of any process knows. Raises NotFound, Denied."""
+        _check_clearance(access, caller)
+        await self._catalog.set_access(document_id, access, caller, new_batch())
+        # Taking rights away holds from here on. Giving them is complete once the index knows, too.
+        await self._apply_access(caller.tenant, document_id)
+
+    async def delete(self, document_id: str, caller: AccessScope) -> str:
+        """Hide a document at once; returns the batch of the job that erases it. Raises NotFound."""
+        batch = new_batch()
+        await self._catalog.delete(document_id, caller, batch)
+        return batch
 
     async def page(
         self, scope: AccessScope, limit: int, cursor: str | None = None
@@ -92,6 +141,10 @@ def _check(document: NewDocument, caller: AccessScope) -> None:
         raise InvalidInput(f"The id {document.document_id[:50]!r} cannot be used.", hint)
     if document.tenant != caller.tenant or not caller.tenant:
         raise Denied("You can add documents to your own tenant only.")
-    if document.access.level > caller.level:
+    _check_clearance(document.access, caller)
+
+
+def _check_clearance(access: Access, caller: AccessScope) -> None:
+    if access.level > caller.level:
         most = next(name for name, level in LEVELS.items() if level == caller.level)
         raise Denied(f"You cannot classify a document above your own clearance ({most}).")

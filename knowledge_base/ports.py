@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from common.security.access import AccessScope
+from common.security.access import Access, AccessScope
 from knowledge_base.documents import (
     Accepted,
     Hit,
@@ -11,6 +11,7 @@ from knowledge_base.documents import (
     NewDocument,
     ParsedDocument,
     Published,
+    Validity,
     Vector,
     Version,
 )
@@ -33,14 +34,22 @@ class ChunkIndex(Protocol):
     async def add(self, chunks: Sequence[IndexedChunk]) -> None:
         """Write all chunks in one commit; writing the same (document, version, number) again replaces it."""
 
-    async def remove(self, tenant: str, document_id: str, keep_version: int | None = None) -> None:
-        """Remove the chunks of a document, but for those of `keep_version`."""
+    async def supersede(self, versions: Sequence[Validity]) -> None:
+        """Note when the time of these versions ended."""
 
-    async def search_text(self, query: str, scope: AccessScope, limit: int) -> list[Hit]:
-        """Best chunks by BM25, of those that the scope may read."""
+    async def set_access(self, tenant: str, document_id: str, access: Access) -> None:
+        """Change who may read all chunks of a document."""
 
-    async def search_vector(self, vector: Vector, scope: AccessScope, limit: int) -> list[Hit]:
-        """Nearest chunks by cosine, of those that the scope may read."""
+    async def remove(self, tenant: str, document_id: str, up_to: int) -> None:
+        """Remove the chunks of a document up to this version."""
+
+    async def search_text(self, query: str, scope: AccessScope, limit: int, as_of: float | None = None) -> list[Hit]:
+        """Best chunks by BM25, of those that the scope may read: of now, or of a time (seconds since 1970)."""
+
+    async def search_vector(
+        self, vector: Vector, scope: AccessScope, limit: int, as_of: float | None = None
+    ) -> list[Hit]:
+        """Nearest chunks by cosine, likewise."""
 
     async def optimize(self) -> None:
         """Compact, bring the full-text index up to date, drop old table versions."""
@@ -52,10 +61,10 @@ class ChunkIndex(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Bytes under their own SHA-256; writing twice is harmless."""
+    """Bytes under their own SHA-256, apart for each document; writing twice is harmless."""
 
-    async def put(self, data: bytes) -> str:
-        """Store and return the key (hex SHA-256)."""
+    async def put(self, data: bytes, tenant: str, document_id: str) -> str:
+        """Store and return the key. No two documents share an object, so that one can be erased."""
 
     async def get(self, key: str) -> bytes:
         """The bytes; raises NotFound."""
@@ -83,17 +92,34 @@ class Catalog(Protocol):
         Raises Conflict if the id belongs to a document that the caller may not read; an operator may replace any.
         """
 
-    async def publish(self, versions: Sequence[Published]) -> list[Published]:
-        """Make versions the current ones, all in one transaction; returns those that are (a newer one stays)."""
+    async def publish(self, published: Sequence[Published]) -> list[Validity]:
+        """Make versions count, all in one transaction; returns those whose time ended by it."""
+
+    async def set_access(self, document_id: str, access: Access, scope: AccessScope, batch: str) -> None:
+        """Change who may read a document, and record the job that tells the index. Raises NotFound."""
+
+    async def delete(self, document_id: str, scope: AccessScope, batch: str) -> None:
+        """Hide a document from everyone, and record the job that erases it. Raises NotFound."""
+
+    async def forget(self, tenant: str, document_id: str, up_to: int) -> list[str]:
+        """Drop the versions of a deleted document; returns the objects that nothing else of it uses."""
+
+    async def access(self, tenant: str, document_id: str) -> Access | None:
+        """Who may read a document now; None if it is gone."""
 
     async def version(self, tenant: str, document_id: str, version: int) -> Version:
         """A version without regard to rights, for the worker. Raises NotFound."""
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
-        """A searchable version that the scope may read, by default the current one. Raises NotFound."""
+        """A published version that the scope may read, by default the current one. Raises NotFound."""
 
-    async def current(self, document_ids: Sequence[str], scope: AccessScope) -> dict[str, Version]:
-        """The current versions of these documents, but for those that the scope may not read."""
+    async def history(self, document_id: str, scope: AccessScope) -> list[Version]:
+        """All published versions of a document, newest first. Raises NotFound."""
+
+    async def valid(
+        self, document_ids: Sequence[str], scope: AccessScope, as_of: float | None = None
+    ) -> dict[str, Version]:
+        """The versions of these documents that count now, or did at a time; rights are always those of now."""
 
     async def page(self, scope: AccessScope, limit: int, after: str = "") -> list[Version]:
         """Current versions by document id, from the one after `after`."""

@@ -9,7 +9,7 @@ from common.paging import decode_cursor, encode_cursor
 from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
-from knowledge_base.documents import Hit, Metadata
+from knowledge_base.documents import Hit, Metadata, Version
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
 from knowledge_base.ranking import reciprocal_rank_fusion
 from knowledge_base.snippets import snippet
@@ -32,6 +32,8 @@ class SearchItem:
     metadata: Metadata
     citation: str
     suspicious: bool
+    is_current: bool
+    published_at: float | None
 
 
 @dataclass(frozen=True)
@@ -51,37 +53,49 @@ class Search:
         self._catalog = catalog
 
     async def search(
-        self, query: str, scope: AccessScope, limit: int = 10, mode: Mode = "hybrid", cursor: str | None = None
+        self,
+        query: str,
+        scope: AccessScope,
+        limit: int = 10,
+        mode: Mode = "hybrid",
+        cursor: str | None = None,
+        as_of: float | None = None,
     ) -> SearchPage:
-        """A page of at most `limit` documents. Raises InvalidInput for a cursor of another question."""
-        question = [query, mode, scope.tenant, scope.subject]
+        """A page of at most `limit` documents. Raises InvalidInput for a cursor of another question.
+
+        `as_of` (seconds since 1970) asks for what stood there then; who may read it is decided by the rights of now.
+        """
+        question = [query, mode, as_of, scope.tenant, scope.subject]
         offset = decode_cursor(cursor, question, int) if cursor else 0
-        legs = await self._legs(query, scope, mode)
-        ranked = [(hit, score) for hit, score in reciprocal_rank_fusion(legs)]
-        page = [_item(hit, score, query) for hit, score in ranked[offset : offset + limit]]
+        legs = await self._legs(query, scope, mode, as_of)
+        valid = await self._valid(legs, scope, as_of)
+        ranked = reciprocal_rank_fusion([_only(leg, valid) for leg in legs])
+        page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in ranked[offset : offset + limit]]
         end = offset + limit
         return SearchPage(page, encode_cursor(end, question) if end < len(ranked) else None)
 
-    async def _legs(self, query: str, scope: AccessScope, mode: Mode) -> list[list[Hit]]:
+    async def _legs(self, query: str, scope: AccessScope, mode: Mode, as_of: float | None) -> list[list[Hit]]:
         wanted = []
         if mode != "vector":
-            wanted.append(self._index.search_text(query, scope, LEG_LIMIT))
+            wanted.append(self._index.search_text(query, scope, LEG_LIMIT, as_of))
         if mode != "text":
-            wanted.append(self._nearest(query, scope))
-        return await self._only_current(await asyncio.gather(*wanted), scope)
+            wanted.append(self._nearest(query, scope, as_of))
+        return await asyncio.gather(*wanted)
 
-    async def _nearest(self, query: str, scope: AccessScope) -> list[Hit]:
+    async def _nearest(self, query: str, scope: AccessScope, as_of: float | None) -> list[Hit]:
         [vector] = await self._embedder.embed([query])
-        return await self._index.search_vector(vector, scope, LEG_LIMIT)
+        return await self._index.search_vector(vector, scope, LEG_LIMIT, as_of)
 
-    async def _only_current(self, legs: Sequence[list[Hit]], scope: AccessScope) -> list[list[Hit]]:
+    async def _valid(self, legs: Sequence[list[Hit]], scope: AccessScope, as_of: float | None) -> dict[str, Version]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})
-        current = await self._catalog.current(ids, scope) if ids else {}
-        numbers = {document_id: version.version for document_id, version in current.items()}
-        return [[hit for hit in leg if numbers.get(hit.document_id) == hit.version] for leg in legs]
+        return await self._catalog.valid(ids, scope, as_of) if ids else {}
 
 
-def _item(hit: Hit, score: float, query: str) -> SearchItem:
+def _only(leg: Sequence[Hit], valid: dict[str, Version]) -> list[Hit]:
+    return [hit for hit in leg if hit.document_id in valid and valid[hit.document_id].version == hit.version]
+
+
+def _item(hit: Hit, score: float, query: str, version: Version) -> SearchItem:
     passage = untrusted(snippet(hit.text, query), MAX_SNIPPET)
     return SearchItem(
         document_id=hit.document_id,
@@ -92,4 +106,6 @@ def _item(hit: Hit, score: float, query: str) -> SearchItem:
         metadata=hit.metadata,
         citation=str(Citation(hit.document_id, hit.version, hit.start, hit.end)),
         suspicious=passage.suspicious,
+        is_current=version.is_current,
+        published_at=version.published_at,
     )

@@ -77,9 +77,7 @@ async def _read_with_citation(narrator: Narrator, stage: Stage) -> None:
 
 
 async def _add_and_find(narrator: Narrator, stage: Stage) -> None:
-    narrator.chapter(
-        "Knowledge base: add a document and find it", "Accepted means not lost; a job says when."
-    )
+    narrator.chapter("Knowledge base: add a document and find it", "Accepted means not lost; a job says when.")
     arguments = {
         "id": "note-kettle",
         "title": "Where the spare kettle is",

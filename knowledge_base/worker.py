@@ -1,4 +1,4 @@
-"""Turns accepted files into searchable chunks: extract -> chunk -> embed -> index -> publish.
+"""Turns accepted files into searchable chunks: extract -> chunk -> embed -> index -> publish. And it erases.
 
 Each step may be repeated: a worker that dies loses nothing, and nothing is visible before `publish`.
 """
@@ -15,7 +15,7 @@ import structlog
 from common.errors import AppError, NotFound
 from common.jobs import Job, JobQueue
 from knowledge_base.chunking import chunk, embedding_text
-from knowledge_base.documents import IndexedChunk, Published, Version
+from knowledge_base.documents import IndexedChunk, Published, Task, Version
 from knowledge_base.files import Refused
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder, ObjectStore, Parser
 
@@ -93,36 +93,67 @@ class IngestWorker:
                 await task
 
     async def _prepare(self, job: Job) -> Prepared | None:
+        task = Task(**job.payload)
         try:
-            version = await self._catalog.version(job.tenant, job.payload["document_id"], job.payload["version"])
-            return await self._extract(job, version)
+            if task.kind == "ingest":
+                return await self._extract(job, await self._catalog.version(job.tenant, task.document_id, task.version))
+            if task.kind == "access":
+                await self.apply_access(job.tenant, task.document_id)
+            else:
+                await self._erase(job.tenant, task)
+            await self._queue.finish([job])
         except (Refused, NotFound) as error:
             await self._queue.fail(job, str(error), retry=False)
         except Exception as error:
-            log.error("ingest.document_failed", document_id=job.payload["document_id"], exc_info=error)
+            log.error("ingest.document_failed", document_id=task.document_id, exc_info=error)
             known = isinstance(error, AppError)
             await self._queue.fail(job, str(error) if known else "It could not be processed; see the log.", retry=True)
         return None
 
+    async def apply_access(self, tenant: str, document_id: str) -> None:
+        """Tell the index who may read a document, until both agree: another change may come in between."""
+        applied = None
+        while (wanted := await self._catalog.access(tenant, document_id)) is not None and wanted != applied:
+            await self._index.set_access(tenant, document_id, wanted)
+            applied = wanted
+
+    async def _erase(self, tenant: str, task: Task) -> None:
+        await self._index.remove(tenant, task.document_id, task.version)
+        for key in await self._catalog.forget(tenant, task.document_id, task.version):
+            await self._objects.delete(key)
+        # Until then the text is still in older files of the index.
+        await self._index.optimize()
+
     async def _extract(self, job: Job, version: Version) -> Prepared:
         parsed = await self._parser.parse(version.name, await self._objects.get(version.object_key))
         title = version.title or parsed.title or PurePath(version.name).stem
-        text_key = await self._objects.put(parsed.text.encode())
+        text_key = await self._objects.put(parsed.text.encode(), version.tenant, version.document_id)
         chunks = chunk(parsed.text)
         vectors = await self._embedder.embed([embedding_text(title, part) for part in chunks])
+        published = Published(version.tenant, version.document_id, version.version, title, text_key, version.created_at)
         whole = IndexedChunk(
-            version.tenant, version.document_id, version.version, title, chunks[0], version.access, version.metadata
+            version.tenant,
+            version.document_id,
+            version.version,
+            title,
+            chunks[0],
+            version.access,
+            version.metadata,
+            published_at=published.at,
         )
         indexed = [replace(whole, chunk=part, vector=vector) for part, vector in zip(chunks, vectors, strict=True)]
-        published = Published(version.tenant, version.document_id, version.version, title, text_key)
         return Prepared(job, published, indexed)
 
     async def _publish(self, prepared: Sequence[Prepared]) -> None:
         if not prepared:
             return
         await self._index.add([part for document in prepared for part in document.chunks])
-        current = await self._catalog.publish([document.published for document in prepared])
-        for item in current:
-            if item.version > 1:
-                await self._index.remove(item.tenant, item.document_id, keep_version=item.version)
+        ended = await self._catalog.publish([document.published for document in prepared])
+        if ended:
+            await self._index.supersede(ended)
+        for document in prepared:
+            # Rights may have changed since the chunks were made.
+            item = document.published
+            if await self._catalog.access(item.tenant, item.document_id) != document.chunks[0].access:
+                await self.apply_access(item.tenant, item.document_id)
         await self._queue.finish([document.job for document in prepared])

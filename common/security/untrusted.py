@@ -25,6 +25,8 @@ class Untrusted:
     text: str
     suspicious: bool
     truncated: bool
+    length: int
+    """Characters of the original, before anything was stripped or cut."""
 
     @property
     def fenced(self) -> str:
@@ -37,4 +39,4 @@ class Untrusted:
 def untrusted(text: str, max_chars: int) -> Untrusted:
     """Strip control and invisible characters, cap the length, flag what looks like instructions."""
     clean = _CONTROL.sub("", text)
-    return Untrusted(clean[:max_chars], bool(_INSTRUCTION.search(clean)), len(clean) > max_chars)
+    return Untrusted(clean[:max_chars], bool(_INSTRUCTION.search(clean)), len(clean) > max_chars, len(text))

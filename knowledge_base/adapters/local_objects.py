@@ -1,4 +1,4 @@
-"""Objects in a local folder (or, by another URL, in a bucket), each under its own SHA-256."""
+"""Objects in a local folder (or, by another URL, in a bucket), each under its document and its own SHA-256."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import NotFound, Unavailable
 
-_KEY = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"([0-9a-f]{2})([0-9a-f]{30})-([0-9a-f]{64})")
 
 
 class LocalObjects:
@@ -20,12 +20,15 @@ class LocalObjects:
         self._location = location
         self._opened: Any = None
 
-    async def put(self, data: bytes) -> str:
+    async def put(self, data: bytes, tenant: str, document_id: str) -> str:
         """Store and return the key. A reader sees the whole object or none."""
         import obstore
+        from obstore.exceptions import AlreadyExistsError
 
-        key = await asyncio.to_thread(_digest, data)
-        await obstore.put_async(self._store(), _path(key), data)
+        owner = _digest(f"{tenant}\0{document_id}".encode())[:32]
+        key = f"{owner}-{await asyncio.to_thread(_digest, data)}"
+        with contextlib.suppress(AlreadyExistsError):
+            await obstore.put_async(self._store(), _path(key), data, mode="create")
         return key
 
     async def get(self, key: str) -> bytes:
@@ -38,7 +41,7 @@ class LocalObjects:
             data = bytes(await found.bytes_async())
         except FileNotFoundError:
             raise NotFound(f"There is no object {key}.") from None
-        if await asyncio.to_thread(_digest, data) != key:
+        if await asyncio.to_thread(_digest, data) != key.partition("-")[2]:
             raise Unavailable(f"The object {key} is damaged.", "The operator restores it from a backup.")
         return data
 
@@ -70,9 +73,10 @@ def _folder(location: Path | str) -> Path | None:
 
 
 def _path(key: str) -> str:
-    if not _KEY.fullmatch(key):
+    match = _KEY.fullmatch(key)
+    if match is None:
         raise NotFound("That is not the key of an object.")
-    return f"sha256/{key[:2]}/{key[2:]}"
+    return "/".join(match.groups())
 
 
 def _digest(data: bytes) -> str:

@@ -89,7 +89,7 @@ async def test_each_of_index_and_catalogue_applies_the_rule_alone(filled: Knowle
     for scope in scopes()[::4]:
         hits = await filled.index.search_text("kettle", scope, 100)
         nearest = await filled.index.search_vector(vector, scope, 100)
-        current = await filled.catalog.current(ids, scope)
+        current = await filled.catalog.valid(ids, scope)
         assert {hit.document_id for hit in hits} == allowed(scope)
         assert {hit.document_id for hit in nearest} == allowed(scope)
         assert set(current) == allowed(scope)
