@@ -49,9 +49,7 @@ def build_server(
         f"triptych-{runtime.name}",
         instructions=instructions,
         version=version("triptych"),
-        auth=None
-        if stdio
-        else build_auth(runtime.settings, runtime.credentials, base_url),
+        auth=None if stdio else build_auth(runtime.settings, runtime.credentials, base_url),
         middleware=call_steps(runtime, runtime.stdio_principal if stdio else None),
         lifespan=lifespan,
         mask_error_details=True,

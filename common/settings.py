@@ -35,7 +35,9 @@ class CommonSettings(BaseSettings):
     signing_key: SecretStr | None = Field(
         None, min_length=32, description="root of all derived keys, the same on all replicas; embedded makes its own"
     )
-    database_url: str | None = Field(None, description="SQLAlchemy URL of the audit log; embedded: a file in data_dir")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the audit log; embedded: a file in data_dir"
+    )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey for state that replicas share")
     public_url: str | None = Field(None, description="URL under which clients reach this server, without /mcp")
     allowed_hosts: CommaList = Field([], description="further Host headers that are accepted")

@@ -1,5 +1,6 @@
 """Documents in and out, each caller's rights applied."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Library:
         Raises Refused for an unusable file, InvalidInput, Denied, Conflict.
         """
         _check(document, caller)
-        check_file(document.name, document.data, self._max_file_bytes)
+        # It may inflate an archive, which takes a while.
+        await asyncio.to_thread(check_file, document.name, document.data, self._max_file_bytes)
         key = await self._objects.put(document.data, document.tenant, document.document_id)
         accepted = await self._catalog.accept(document, key, caller, batch or new_batch(), operator)
         # An erasure of an earlier life of this id may have run in between.

@@ -52,7 +52,7 @@ READS = ToolAnnotations(readOnlyHint=True, idempotentHint=True, openWorldHint=Fa
 WRITES = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHint=True, openWorldHint=False)
 CHANGES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=True, openWorldHint=False)
 DocumentId = Annotated[str, Field(description="id of the document, as search gives it", min_length=1, max_length=128)]
-AsOf = Annotated[AwareDatetime | None, Field(description="a time with zone, such as 2025-06-30T12:00:00Z; default: now")]
+AsOf = Annotated[AwareDatetime | None, Field(description="a time with zone, as 2025-06-30T12:00:00Z; default: now")]
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=500)]
 MAX_TEXT = 200_000
 """Characters of a document that one answer carries."""

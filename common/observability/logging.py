@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -26,7 +26,7 @@ def _add_caller(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     # Names with an underscore belong to structlog itself.
     own = {key: event.pop(key) for key in list(event) if key.startswith("_")}
-    return cast(EventDict, redact(event, max_text=MAX_TEXT)) | own
+    return cast(dict[str, Any], redact(event, max_text=MAX_TEXT)) | own
 
 
 def configure_logging(settings: CommonSettings) -> None:

@@ -45,7 +45,8 @@ log = structlog.get_logger(__name__)
 
 def audit_database_url(settings: CommonSettings) -> str:
     """Where the records are."""
-    return settings.database_url or sqlite_url(settings.data_dir / "audit.db")
+    url = settings.database_url
+    return url.get_secret_value() if url else sqlite_url(settings.data_dir / "audit.db")
 
 
 def checkpoint_path(settings: CommonSettings) -> Path:

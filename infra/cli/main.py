@@ -9,21 +9,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from common.cli.audit import app as audit_app
 from common.cli.connect import connect
-from common.cli.keys import app as keys_app
 from common.cli.token import token
 from common.errors import AppError, SettingsError
+from infra.cli.lazy import LazyGroup
 from infra.cli.verticals import load_vertical, vertical_names
 
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Triptych: complete MCP applications on one shared base. Begin with `triptych demo`.",
 )
-app.add_typer(keys_app, name="keys")
-app.add_typer(audit_app, name="audit")
 app.command()(token)
 app.command()(connect)
 

@@ -26,9 +26,7 @@ async def tell_safety(narrator: Narrator, stage: Stage, settings: CommonSettings
 
 
 async def _not_allowed_is_not_there(narrator: Narrator, stage: Stage) -> None:
-    narrator.chapter(
-        "Safety: what is not allowed is not there", "Policy decides by role which tools there are."
-    )
+    narrator.chapter("Safety: what is not allowed is not there", "Policy decides by role which tools there are.")
     async with stage.client("alice") as alice, stage.client("pat") as pat:
         hers = {tool.name for tool in await alice.list_tools()}
         his = {tool.name for tool in await pat.list_tools()}
@@ -49,9 +47,7 @@ async def _error(client: Client[Any], tool: str, **arguments: object) -> str:
 
 
 async def _both_eras(narrator: Narrator, stage: Stage) -> None:
-    narrator.chapter(
-        "Both protocol eras", "Clients of 2025-11-25 and 2026-07-28 get the same answer from one server."
-    )
+    narrator.chapter("Both protocol eras", "Clients of 2025-11-25 and 2026-07-28 get the same answer from one server.")
     answers = []
     for mode in ("auto", "legacy"):
         async with Client(f"{stage.url}/mcp", auth=stage.tokens["pat"], mode=mode) as client:
@@ -61,9 +57,7 @@ async def _both_eras(narrator: Narrator, stage: Stage) -> None:
 
 
 async def _errors_tell_nothing(narrator: Narrator, stage: Stage) -> None:
-    narrator.chapter(
-        "Errors say what to do, and nothing else", "Wrong arguments are named, their values never."
-    )
+    narrator.chapter("Errors say what to do, and nothing else", "Wrong arguments are named, their values never.")
     async with stage.client("pat") as client:
         text = await _error(client, "search", query="warranty", limit="hunter2")
     narrator.answer(text)
@@ -109,8 +103,6 @@ async def _audit(narrator: Narrator, settings: CommonSettings) -> None:
                 await asyncio.sleep(0.5)
     finally:
         await engine.dispose()
-    narrator.check(
-        any(record["subject"] == "alice" for record in records), "what alice added stands under her name"
-    )
+    narrator.check(any(record["subject"] == "alice" for record in records), "what alice added stands under her name")
     narrator.answer(f"records: {report.records}, writers: {report.writers}, signed checkpoints: {report.checkpoints}")
     narrator.check(not report.problems, "the chain is intact")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common.errors import SettingsError
 from common.security.access import LEVELS, Access, AccessScope, may_read
 from knowledge_base.adapters.lance_index import LanceIndex, access_filter
-from knowledge_base.documents import Chunk, Hit, IndexedChunk, Vector
+from knowledge_base.documents import Chunk, Hit, IndexedChunk, Validity, Vector
 
 ALICE = AccessScope("acme", "alice", frozenset({"eng"}), "confidential")
 DIMENSION = 4
@@ -52,7 +52,7 @@ async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
     await index.warm()
     assert await index.search_text("pump", ALICE, 10) == []
     assert await index.search_vector(vector(1), ALICE, 10) == []
-    await index.remove("acme", "unknown")
+    await index.remove("acme", "unknown", 9)
     await index.optimize()
     await index.add([])
     assert await index.count() == 0
@@ -131,9 +131,9 @@ async def test_adding_again_replaces_and_versions_go_one_by_one(tmp_path: Path) 
     assert not await index.search_text("old", ALICE, 10)
     assert ids(await index.search_text("new kept", ALICE, 10)) == ["a", "a"]
     await index.add([row("a", "next", version=2), row("a", "foreign", tenant="other")])
-    await index.remove("acme", "a", keep_version=2)
+    await index.supersede([Validity("acme", "a", 1, 5.0)])
     assert [(hit.document_id, hit.version) for hit in await index.search_text("new kept next", ALICE, 10)] == [("a", 2)]
-    await index.remove("acme", "a")
+    await index.remove("acme", "a", 2)
     assert ids(await index.search_text("new kept next pump", ALICE, 10)) == ["b"]
     assert await index.count() == 2
     await index.close()
@@ -246,7 +246,7 @@ async def test_optimize_leaves_no_removed_text_on_the_disk(tmp_path: Path) -> No
     await index.add([row("secret", "CANARYWORD of the removed document"), row("new", "CANARYOLD of the first version")])
     await index.optimize()
     await index.add([row("new", "the second version")])
-    await index.remove("acme", "secret")
+    await index.remove("acme", "secret", 9)
     assert stored(tmp_path, b"CANARYWORD")
     await index.optimize()
     assert not stored(tmp_path, b"CANARY")
@@ -323,7 +323,7 @@ async def test_processes_share_one_folder(tmp_path: Path) -> None:
         await index.add([row("fresh", "fresh")])
         peer.say("find fresh")
         assert await asyncio.to_thread(peer.hear) == "fresh"
-        await index.remove("acme", "fresh")
+        await index.remove("acme", "fresh", 9)
         peer.say("find fresh")
         assert await asyncio.to_thread(peer.hear) == ""
 
