@@ -4,17 +4,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import create_engine
 from common.observability.health import Health
 from common.observability.metrics import Metrics
 from common.observability.tracing import configure_tracing
-from common.resilience.rate_limit import LocalRateLimiter, RateLimiter, RedisRateLimiter
+from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
 from common.security.audit import AuditLog, audit_database_url, checkpoint_path
 from common.security.identity import Credentials
 from common.security.policy import ToolPolicy
@@ -23,6 +21,9 @@ from common.security.signing import SigningKey, load_signing_key
 from common.settings import CommonSettings
 
 CONSOLE_POLICY = Path(__file__).parent / "policies" / "console.cedar"
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
 def _connect_redis(settings: CommonSettings) -> "Redis | None":
     if settings.redis_url is None:
         return None
+    # Imported here, since it costs every start a third of a second.
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
     # A limit must not make a call wait: short timeouts, no retries.
     return Redis.from_url(
         settings.redis_url.get_secret_value(),
@@ -107,4 +113,6 @@ def _limiter(settings: CommonSettings, redis: "Redis | None") -> RateLimiter:
     rate, burst = settings.rate_limit_per_second, settings.rate_limit_burst
     if redis is None:
         return LocalRateLimiter(rate, burst)
+    from common.resilience.redis_rate_limit import RedisRateLimiter
+
     return RedisRateLimiter(redis, rate, burst, settings.rate_limit_outage)

@@ -104,6 +104,9 @@ class Catalog(Protocol):
     async def forget(self, tenant: str, document_id: str, up_to: int) -> list[str]:
         """Drop the versions of a deleted document; returns the objects that nothing else of it uses."""
 
+    async def latest(self, tenant: str, document_id: str) -> int:
+        """Number of the newest version, published or not; 0 if there is none."""
+
     async def access(self, tenant: str, document_id: str) -> Access | None:
         """Who may read a document now; None if it is gone."""
 

@@ -36,6 +36,8 @@ async def tell(narrator: Narrator, stage: Stage) -> None:
         await _ask_everyone(narrator, stage, question, document_id, finders, others)
     await _read_with_citation(narrator, stage)
     await _add_and_find(narrator, stage)
+    await _made_private(narrator, stage)
+    await _versions(narrator, stage)
 
 
 async def _ask_everyone(
@@ -95,6 +97,52 @@ async def _add_and_find(narrator: Narrator, stage: Stage) -> None:
     found = {person: await search(stage, person, question) for person in ("alice", "hanna")}
     narrator.check(_has(found["alice"], "note-kettle"), "alice finds it")
     narrator.check(not _has(found["hanna"], "note-kettle"), "hanna, who is not in engineering, does not")
+
+
+async def _made_private(narrator: Narrator, stage: Stage) -> None:
+    narrator.chapter("Knowledge base: made private", "It is gone from the very next search, for everyone, everywhere.")
+    question = "When is the lift serviced?"
+    text = "The goods lift is serviced every first Thursday; use the ramp on that day."
+    arguments = {"id": "note-lift", "title": "Lift service", "text": text, "access": {"classification": "internal"}}
+    async with stage.client("alice") as client:
+        job_id = (await client.call_tool("add_document", arguments)).structured_content["job_id"]
+        if job_id:
+            await _finished(client, job_id)
+        narrator.check(_has(await search(stage, "hanna", question), "note-lift"), "hanna finds the note about the lift")
+        private = {"id": "note-lift", "access": {"classification": "internal", "groups": ["engineering"]}}
+        await client.call_tool("set_access", private)
+        narrator.answer("set_access: engineering only", "alice")
+        narrator.check(not _has(await search(stage, "hanna", question), "note-lift"), "hanna's next search does not")
+        narrator.check(_has(await search(stage, "alice", question), "note-lift"), "alice still finds it")
+        # As before, so that the tour can be told again.
+        await client.call_tool("set_access", {"id": "note-lift", "access": {"classification": "internal"}})
+
+
+async def _versions(narrator: Narrator, stage: Stage) -> None:
+    narrator.chapter("Knowledge base: versions", "What stood there then, what changed, and who said so.")
+    note = {"id": "note-kettle", "title": "Where the spare kettle is", "metadata": {"department": "facilities"}}
+    moved = "# Spare kettle\n\nThe spare kettle of the Leeds office moved to the print room, shelf 3."
+    async with stage.client("alice") as client:
+        [old] = [i for i in await search(stage, "alice", "spare kettle") if i["document_id"] == "note-kettle"]
+        access = {"classification": "internal", "groups": ["engineering"]}
+        added = (await client.call_tool("add_document", {**note, "text": moved, "access": access})).structured_content
+        await _finished(client, added["job_id"])
+        [new] = [i for i in await search(stage, "alice", "spare kettle") if i["document_id"] == "note-kettle"]
+        narrator.check("print room" in new["snippet"], f"version {new['version']} answers now")
+        then = {"query": "spare kettle", "as_of": old["published_at"]}
+        items = (await client.call_tool("search", then)).structured_content["items"]
+        narrator.check(any("14b" in item["snippet"] for item in items), "as of before, the old answer stands")
+        numbers = {"id": "note-kettle", "from_version": old["version"], "to_version": new["version"]}
+        diff = (await client.call_tool("compare_versions", numbers)).structured_content["diff"]
+        for line in diff.splitlines():
+            if line.startswith(("+The", "-The")):
+                narrator.answer(line, "diff")
+        passage = (await client.call_tool("fetch", {"citation": old["citation"]})).structured_content["text"]
+        narrator.answer(old["citation"], "citation")
+        narrator.check("14b" in passage, "the old citation still gives its passage")
+        back = {"id": "note-kettle", "version": old["version"]}
+        restored = (await client.call_tool("restore_version", back)).structured_content
+        narrator.check((await _finished(client, restored["job_id"])) == "finished", "the old version is restored")
 
 
 def _has(items: list[dict[str, Any]], document_id: str) -> bool:

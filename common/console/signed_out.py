@@ -1,12 +1,14 @@
 """Sessions that were ended before their time: in this process, and in Redis for all replicas if there is one."""
 
 import time
+from typing import TYPE_CHECKING
 
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from common.errors import Unavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 MAX_KEPT = 10_000
 log = structlog.get_logger(__name__)
@@ -27,6 +29,8 @@ class SignedOut:
             self._forget()
         seconds = int(until - time.time()) + 1
         if self._redis is not None and seconds > 0:
+            from redis.exceptions import RedisError
+
             try:
                 await self._redis.set(self._prefix + sid, 1, ex=seconds)
             except RedisError as error:
@@ -38,6 +42,8 @@ class SignedOut:
             return True
         if self._redis is None:
             return False
+        from redis.exceptions import RedisError
+
         try:
             return bool(await self._redis.exists(self._prefix + sid))
         except RedisError as error:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 from rich.console import Console
@@ -87,12 +88,15 @@ async def _tell(
     narrator: Narrator, servers: list[RunningServer], tokens: dict[str, str], settings: CommonSettings
 ) -> None:
     for name, server in zip(vertical_names(), servers, strict=True):
-        stage = Stage(server.url, tokens)
-        try:
-            await load_vertical(name).tour(narrator, stage)
-        except Exception as error:
-            narrator.check(False, f"the tour of {name} ended early: {type(error).__name__}: {error}")
-    await tell_safety(narrator, Stage(servers[0].url, tokens), settings)
+        await _part(narrator, name, load_vertical(name).tour(narrator, Stage(server.url, tokens)))
+    await _part(narrator, "safety", tell_safety(narrator, Stage(servers[0].url, tokens), settings))
+
+
+async def _part(narrator: Narrator, name: str, telling: Awaitable[None]) -> None:
+    try:
+        await telling
+    except Exception as error:
+        narrator.check(False, f"the part {name} ended early: {type(error).__name__}: {error}")
 
 
 def _summarise(narrator: Narrator, seconds: float) -> None:

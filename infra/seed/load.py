@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -22,27 +24,32 @@ PROJECT = Path(__file__).parents[2]
 TENANT = "fernhill"
 
 
-def company_documents() -> Iterator[NewDocument]:
-    """The documents of the manifest."""
+def company_documents() -> Iterator[list[NewDocument]]:
+    """The documents of the manifest, each with its earlier versions before it."""
     for raw in (COMPANY / "manifest.jsonl").read_text().splitlines():
         entry = json.loads(raw)
-        path = COMPANY / entry["path"]
-        yield NewDocument(
-            tenant=entry["tenant"],
-            document_id=entry["id"],
-            name=path.name,
-            data=path.read_bytes(),
-            access=AccessInput.model_validate(entry["access"]).access,
-            title=entry["title"],
-            metadata=metadata_from(entry["metadata"]),
-        )
+        yield [_company_document(entry, stage) for stage in [*entry.get("versions", []), entry]]
 
 
-def project_documents() -> Iterator[NewDocument]:
+def _company_document(entry: dict[str, Any], stage: dict[str, Any]) -> NewDocument:
+    path = COMPANY / stage["path"]
+    return NewDocument(
+        tenant=entry["tenant"],
+        document_id=entry["id"],
+        name=path.name,
+        data=path.read_bytes(),
+        access=AccessInput.model_validate(entry["access"]).access,
+        title=entry["title"],
+        metadata=metadata_from(entry["metadata"]),
+        created_at=datetime.fromisoformat(stage["at"]).timestamp() if "at" in stage else None,
+    )
+
+
+def project_documents() -> Iterator[list[NewDocument]]:
     """README and docs of this project, public to the demo company."""
     for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]:
         relative = str(path.relative_to(PROJECT))
-        yield NewDocument(
+        document = NewDocument(
             tenant=TENANT,
             document_id=document_id_of(relative),
             name=path.name,
@@ -50,15 +57,19 @@ def project_documents() -> Iterator[NewDocument]:
             access=AccessInput(classification="public").access,
             metadata={"source": relative, "department": "triptych"},
         )
+        yield [document]
 
 
 async def accept_seed(knowledge_base: KnowledgeBase) -> int:
-    """Hand every document in; returns how many were new or changed."""
+    """Hand in every version that is not there yet; returns how many there were."""
     changed = 0
-    for document in [*company_documents(), *project_documents()]:
-        operator = AccessScope(document.tenant, "operator", clearance="restricted")
-        accepted = await knowledge_base.library.add(document, operator, operator=True)
-        changed += accepted.batch is not None
+    for stages in [*company_documents(), *project_documents()]:
+        tenant, document_id = stages[0].tenant, stages[0].document_id
+        there = await knowledge_base.catalog.latest(tenant, document_id)
+        operator = AccessScope(tenant, "operator", clearance="restricted")
+        for document in stages[min(there, len(stages) - 1) :]:
+            accepted = await knowledge_base.library.add(document, operator, operator=True)
+            changed += accepted.batch is not None
     return changed
 
 

@@ -125,3 +125,46 @@ async def test_no_folder_is_allowed_by_default(kb: Served) -> None:
     async with kb.client(person("alice", "editor")) as alice:
         with pytest.raises(Exception, match="may read no folders"):
             await alice.call_tool("start_ingest", {"paths": ["/etc"]})
+
+
+async def test_versions_through_the_tools(kb: Served) -> None:
+    async with kb.client(person("alice", "editor")) as alice:
+        for text in ("Oolong at 80 degrees.", "Oolong at 90 degrees."):
+            added = (await alice.call_tool("add_document", arguments("tea", text))).structured_content
+            await finished(alice, added["job_id"])
+        first, second = (await alice.call_tool("list_versions", {"id": "tea"})).structured_content["items"][::-1]
+        assert (first["superseded_at"], second["superseded_at"]) == (second["published_at"], None)
+        for version, degrees in ((first, "80"), (second, "90")):
+            # The time that an answer shows is one that as_of understands.
+            then = {"query": "oolong", "as_of": version["published_at"]}
+            [item] = (await alice.call_tool("search", then)).structured_content["items"]
+            assert (item["version"], degrees in item["snippet"]) == (version["version"], True)
+            passage = (await alice.call_tool("fetch", {"citation": item["citation"]})).structured_content
+            assert degrees in passage["text"] and passage["citation"] == item["citation"]
+            uri = f"kb://documents/tea/versions/{version['version']}"
+            assert degrees in (await alice.read_resource(uri))[0].text
+        numbers = {"id": "tea", "from_version": 1, "to_version": 2}
+        compared = (await alice.call_tool("compare_versions", numbers)).structured_content
+        assert "-Oolong at 80 degrees." in compared["diff"] and compared["added_lines"] == 1
+        back = (await alice.call_tool("restore_version", {"id": "tea", "version": 1})).structured_content
+        assert back["version"] == 3 and (await finished(alice, back["job_id"]))["state"] == "finished"
+        for wrong in ({"query": "tea", "as_of": "2025-01-01T00:00:00"}, {"query": "tea", "as_of": "yesterday"}):
+            with pytest.raises(Exception, match="as_of"):
+                await alice.call_tool("search", wrong)
+
+
+async def test_access_and_deletion_through_the_tools(kb: Served) -> None:
+    async with kb.client(person("alice", "editor")) as alice, kb.client(person("hugo", group="hr")) as hugo:
+        added = (await alice.call_tool("add_document", arguments("tea", "Oolong."))).structured_content
+        await finished(alice, added["job_id"])
+        assert len((await hugo.call_tool("search", {"query": "oolong"})).structured_content["items"]) == 1
+        await alice.call_tool("set_access", {"id": "tea", "access": {"groups": ["eng"]}})
+        assert (await hugo.call_tool("search", {"query": "oolong"})).structured_content["items"] == []
+        for name, more in (("set_access", {"access": {}}), ("delete_document", {})):
+            with pytest.raises(Exception, match="Unknown tool"):
+                await hugo.call_tool(name, {"id": "tea", **more})
+        deleted = (await alice.call_tool("delete_document", {"id": "tea"})).structured_content
+        assert (await alice.call_tool("search", {"query": "oolong"})).structured_content["items"] == []
+        assert (await finished(alice, deleted["job_id"]))["state"] == "finished"
+        with pytest.raises(Exception, match="no document tea"):
+            await alice.call_tool("list_versions", {"id": "tea"})

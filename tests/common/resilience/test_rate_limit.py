@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from common.resilience.rate_limit import LocalRateLimiter, RateLimiter, RedisRateLimiter
+from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
+from common.resilience.redis_rate_limit import RedisRateLimiter
 
 
 @pytest.fixture(params=["local", "redis"])
