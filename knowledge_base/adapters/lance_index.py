@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import SettingsError, Unavailable
 from common.security.access import Access, AccessScope
+from knowledge_base.adapters.imports import ONE_AT_A_TIME
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
 
@@ -208,13 +209,15 @@ class LanceIndex:
             await table.optimize(cleanup_older_than=_NO_TIME)
 
     def _rows(self, chunks: Sequence[IndexedChunk]) -> "pyarrow.Table":
+        _load()
         import pyarrow
 
         return pyarrow.Table.from_pylist([_row(chunk) for chunk in chunks], schema=_schema(self._dimension))
 
 
 def _load() -> Any:
-    import lancedb
+    with ONE_AT_A_TIME:
+        import lancedb
 
     return lancedb
 

