@@ -20,18 +20,19 @@ _BY_LINE = ("code", "table", "front")
 _LINE_END = re.compile(r"\n")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]{0,3}\s+|[。！？]")
 
-# Possessive quantifiers (`*+`) keep each alternative linear on any input.
+# Linear on any input: spaces are possessive (`*+`), and no line of a block can be matched in two ways. Groups are not
+# possessive, since Python before 3.11.5 gets that wrong.
 _STARTS_BLOCK = r"[ \t]*+(?:\n|\Z|`{3}|~{3}|\||(?:[-*+]|\d{1,9}[.)])[ \t]+\S|\#{1,6}[ \t]+\S)"
 _BLOCK = re.compile(
     rf"""^(?:
-      (?P<front>\A---\n(?:(?!---[ \t]*$)(?:[\w-]+:|[ \t\#-])[^\n]*\n)*+---[ \t]*$)
+      (?P<front>\A---\n(?:(?!---[ \t]*$)(?:[\w-]+:|[ \t\#]|-(?![\w-]*:))[^\n]*\n)*---[ \t]*$)
     | (?P<code>[ \t]*+(?P<fence>`{{3,}}+(?=[^`\n]*$)|~{{3,}}+)[^\n]*
-        (?:\n(?![ \t]*+(?P=fence)[`~]*[ \t]*$)[^\n]*)*+ (?:\n[^\n]*)?)
+        (?:\n(?![ \t]*+(?P=fence)[`~]*[ \t]*$)[^\n]*)* (?:\n[^\n]*)?)
     | (?P<atx>\ {{0,3}}(?P<marks>\#{{1,6}})[ \t]+(?P<title>\S[^\n]{{0,999}})$)
-    | (?P<table>[ \t]*+\|[^\n]*(?:\n[ \t]*+\|[^\n]*)*+)
-    | (?P<item>[ \t]*+(?:[-*+]|\d{{1,9}}[.)])[ \t]+\S[^\n]*(?:\n(?!{_STARTS_BLOCK})[^\n]+)*+)
+    | (?P<table>[ \t]*+\|[^\n]*(?:\n[ \t]*+\|[^\n]*)*)
+    | (?P<item>[ \t]*+(?:[-*+]|\d{{1,9}}[.)])[ \t]+\S[^\n]*(?:\n(?!{_STARTS_BLOCK})[^\n]+)*)
     | (?P<setext>\ {{0,3}}(?P<words>\S[^\n]{{0,239}})\n\ {{0,3}}(?P<line>=|--)[=-]*[ \t]*$)
-    | (?P<text>(?=[^\n]*\S)[^\n]+(?:\n(?!{_STARTS_BLOCK})[^\n]+)*+)
+    | (?P<text>(?=[^\n]*\S)[^\n]+(?:\n(?!{_STARTS_BLOCK})[^\n]+)*)
     )""",
     re.MULTILINE | re.VERBOSE,
 )

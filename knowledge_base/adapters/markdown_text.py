@@ -18,7 +18,7 @@ _BLANK_LINES = re.compile(r"\n{4,}")
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(\S[^\n]{0,300})$|^(?![-=]+$)(\S[^\n]{0,200})\n {0,3}(?:=+|-{2,})[ \t]*$", re.MULTILINE
 )
-_FRONT = re.compile(r"\A---\n(?:(?!---[ \t]*$)(?:[\w-]+:|[ \t#-])[^\n]*\n)*+---[ \t]*$", re.MULTILINE)
+_FRONT = re.compile(r"\A---\n(?:(?!---[ \t]*$)(?:[\w-]+:|[ \t#]|-(?![\w-]*:))[^\n]*\n)*---[ \t]*$", re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*([^\n]{1,300})$", re.MULTILINE)
 MAX_TITLE = 200
 

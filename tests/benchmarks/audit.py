@@ -98,6 +98,7 @@ async def _append(engine: AsyncEngine, checkpoints: Path, count: int, progress: 
                     await _drained(log)
                     progress(number)
             await _drained(log)
+            progress(count)
     return timing
 
 

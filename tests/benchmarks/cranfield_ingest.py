@@ -1,10 +1,10 @@
 """Takes the Cranfield collection in as any document is, and compares with what the embedder alone can do."""
 
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from common.security.access import Access, AccessScope
@@ -16,6 +16,7 @@ from knowledge_base.files import Refused
 from knowledge_base.settings import KnowledgeBaseSettings
 from tests.benchmarks.benchmark import Run
 from tests.benchmarks.collection import Abstract, Collection
+from tests.benchmarks.machine import Watch
 
 TENANT = "cranfield"
 OPERATOR = AccessScope(TENANT, "operator", clearance="restricted")
@@ -26,18 +27,23 @@ BATCHES_A_SLICE = 5
 
 @dataclass
 class Ingested:
-    """What became of the documents; `embedder` is documents a second of the embedder alone."""
+    """What became of the documents, and how long each part took; `alone` is the embedder by itself on the sample."""
 
     documents: int = 0
     chunks: int = 0
-    accept_seconds: float = 0.0
-    index_seconds: float = 0.0
-    embedder: float = 0.0
-    refused: Sequence[str] = ()
+    sample: int = 0
+    refused: list[str] = field(default_factory=list)
+    accepting: Watch = field(default_factory=Watch)
+    indexing: Watch = field(default_factory=Watch)
+    alone: Watch = field(default_factory=Watch)
 
     @property
-    def seconds(self) -> float:
-        return self.accept_seconds + self.index_seconds
+    def per_second(self) -> float:
+        return self.documents / (self.accepting.seconds + self.indexing.seconds)
+
+    @property
+    def embedder_per_second(self) -> float:
+        return self.sample / self.alone.seconds
 
 
 @asynccontextmanager
@@ -47,64 +53,49 @@ async def collection_in(
     """A knowledge base that has the whole collection."""
     knowledge_base = build_knowledge_base(CommonSettings(data_dir=folder), KnowledgeBaseSettings())
     abstracts = collection.abstracts[:: 10 if run.quick else 1]
-    sample = [abstract for abstract in abstracts if abstract.text]
-    sample = sample[:: max(1, len(sample) // SAMPLE)][:SAMPLE]
+    readable = [abstract for abstract in abstracts if abstract.text]
+    sample = readable[:: max(1, len(readable) // SAMPLE)][:SAMPLE]
+    ingested = Ingested(chunks=sum(len(chunk(abstract.text)) for abstract in readable), sample=len(sample))
     async with opened(knowledge_base, work=False):
         await knowledge_base.embedder.embed(["load", "the model"])
-        ingested = Ingested()
         await _accept(run, knowledge_base, abstracts, ingested)
         await _index(run, knowledge_base, sample, ingested)
-        ingested.chunks = sum(len(chunk(abstract.text)) for abstract in abstracts if abstract.text)
         yield knowledge_base, ingested
 
 
 async def _accept(run: Run, knowledge_base: KnowledgeBase, abstracts: Sequence[Abstract], ingested: Ingested) -> None:
-    started = time.perf_counter()
-    refused = []
-    with run.progress("accepted", len(abstracts)) as progress:
+    with run.progress("accepted", len(abstracts)) as progress, ingested.accepting:
         for done, abstract in enumerate(abstracts, start=1):
             try:
                 await knowledge_base.library.add(_document(abstract), OPERATOR, operator=True)
                 ingested.documents += 1
             except Refused as error:
-                refused.append(str(error))
+                ingested.refused.append(str(error))
             progress(done)
-    ingested.refused = refused
-    ingested.accept_seconds = time.perf_counter() - started
 
 
 async def _index(run: Run, knowledge_base: KnowledgeBase, sample: Sequence[Abstract], ingested: Ingested) -> None:
-    """Work until nothing is left. Now and then a slice of the sample is embedded alone, so that both drift alike."""
+    """Work until nothing is left; now and then embed a slice of the sample alone: both meet the same machine."""
     slices = deque(sample[start : start + SLICE] for start in range(0, len(sample), SLICE))
-    done = batches = 0
-    alone = 0.0
+    done = 0
     with run.progress("searchable", ingested.documents) as progress:
-        while taken := await _timed_batch(knowledge_base, ingested):
-            done, batches = done + taken, batches + 1
+        for batch in count(1):
+            with ingested.indexing:
+                done += (taken := await knowledge_base.worker.work_once())
             progress(done)
-            if batches % BATCHES_A_SLICE == 0 and slices:
-                alone += await _embed_alone(knowledge_base, slices.popleft())
-    while slices:
-        alone += await _embed_alone(knowledge_base, slices.popleft())
-    ingested.embedder = len(sample) / alone
-    started = time.perf_counter()
-    await knowledge_base.index.optimize()
-    ingested.index_seconds += time.perf_counter() - started
+            if slices and (batch % BATCHES_A_SLICE == 0 or not taken):
+                await _embed_alone(knowledge_base, slices.popleft(), ingested)
+            elif not taken:
+                break
+    with ingested.indexing:
+        await knowledge_base.index.optimize()
 
 
-async def _timed_batch(knowledge_base: KnowledgeBase, ingested: Ingested) -> int:
-    started = time.perf_counter()
-    taken = await knowledge_base.worker.work_once()
-    ingested.index_seconds += time.perf_counter() - started
-    return taken
-
-
-async def _embed_alone(knowledge_base: KnowledgeBase, abstracts: Sequence[Abstract]) -> float:
-    """Seconds for the texts that the worker embeds for these documents."""
+async def _embed_alone(knowledge_base: KnowledgeBase, abstracts: Sequence[Abstract], ingested: Ingested) -> None:
+    """The texts that the worker embeds for these documents."""
     texts = [embedding_text(abstract.title, part) for abstract in abstracts for part in chunk(abstract.text)]
-    started = time.perf_counter()
-    await knowledge_base.embedder.embed(texts)
-    return time.perf_counter() - started
+    with ingested.alone:
+        await knowledge_base.embedder.embed(texts)
 
 
 def _document(abstract: Abstract) -> NewDocument:

@@ -1,7 +1,8 @@
-"""The machine in general terms, and what a process costs on it."""
+"""The machine in general terms, and what things cost on it."""
 
 import os
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,3 +20,16 @@ def cpu_seconds(pid: int) -> float:
     # The name, in parentheses, may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """Adds up the seconds of the blocks that it is put around."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._started

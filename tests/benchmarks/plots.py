@@ -41,12 +41,13 @@ def _fill(axes: Any, bars: Bars) -> None:
         offset = (number - (len(bars.series) - 1) / 2) * width
         places = [group + offset for group in range(len(values))]
         drawn = axes.bar(places, values, width * 0.92, label=name, color=COLOURS[number % len(COLOURS)])
-        axes.bar_label(drawn, labels=[f"{value:.3g}" for value in values], fontsize=7, padding=1)
-    for name, value in bars.lines.items():
-        axes.axhline(value, color=GREY, linestyle="--", linewidth=1)
-        axes.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+        axes.bar_label(drawn, labels=list(map(_label, values)), fontsize=7, padding=1)
     axes.set_xticks(range(len(bars.groups)), bars.groups)
     axes.set_ylabel(bars.axis)
     axes.set_title(bars.title)
     if len(bars.series) > 1:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(bars.series), frameon=False)
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -10,7 +10,7 @@ from tests.benchmarks.machine import describe_machine
 
 
 class _Stored(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
 
 class Table(_Stored):
@@ -48,13 +48,12 @@ class Target(_Stored):
 
 
 class Bars(_Stored):
-    """A plot: for each group one bar of each series; a line is a limit or a yardstick."""
+    """A plot: for each group one bar of each series."""
 
     title: str
     axis: str
     groups: list[str]
     series: dict[str, list[float]]
-    lines: dict[str, float] = {}
 
 
 class Result(_Stored):
