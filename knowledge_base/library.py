@@ -17,6 +17,7 @@ from knowledge_base.citations import Citation
 from knowledge_base.comparison import Comparison, compare
 from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Version
 from knowledge_base.files import check_file
+from knowledge_base.filters import Restriction
 from knowledge_base.ports import Catalog, ObjectStore
 
 DOCUMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
@@ -123,7 +124,7 @@ class Library:
         """Documents by id, and the cursor of the next page."""
         question = ["list", scope.tenant, scope.subject]
         after = decode_cursor(cursor, question, str) if cursor else ""
-        found = await self._catalog.page(scope, limit + 1, after)
+        found = await self._catalog.page(Restriction(scope), limit + 1, after)
         page = found[:limit]
         return page, encode_cursor(page[-1].document_id, question) if len(found) > limit else None
 

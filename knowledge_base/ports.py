@@ -15,6 +15,7 @@ from knowledge_base.documents import (
     Vector,
     Version,
 )
+from knowledge_base.filters import Restriction
 
 
 class Embedder(Protocol):
@@ -43,12 +44,10 @@ class ChunkIndex(Protocol):
     async def remove(self, tenant: str, document_id: str, up_to: int) -> None:
         """Remove the chunks of a document up to this version."""
 
-    async def search_text(self, query: str, scope: AccessScope, limit: int, as_of: float | None = None) -> list[Hit]:
-        """Best chunks by BM25, of those that the scope may read: of now, or of a time (seconds since 1970)."""
+    async def search_text(self, query: str, restriction: Restriction, limit: int) -> list[Hit]:
+        """Best chunks by BM25, of those that the restriction leaves."""
 
-    async def search_vector(
-        self, vector: Vector, scope: AccessScope, limit: int, as_of: float | None = None
-    ) -> list[Hit]:
+    async def search_vector(self, vector: Vector, restriction: Restriction, limit: int) -> list[Hit]:
         """Nearest chunks by cosine, likewise."""
 
     async def optimize(self) -> None:
@@ -119,10 +118,8 @@ class Catalog(Protocol):
     async def history(self, document_id: str, scope: AccessScope) -> list[Version]:
         """All published versions of a document, newest first. Raises NotFound."""
 
-    async def valid(
-        self, document_ids: Sequence[str], scope: AccessScope, as_of: float | None = None
-    ) -> dict[str, Version]:
-        """The versions of these documents that count now, or did at a time; rights are always those of now."""
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Version]:
+        """The versions of these documents that the restriction leaves."""
 
-    async def page(self, scope: AccessScope, limit: int, after: str = "") -> list[Version]:
-        """Current versions by document id, from the one after `after`."""
+    async def page(self, restriction: Restriction, limit: int, after: str = "") -> list[Version]:
+        """What the restriction leaves, by document id, from the one after `after`."""

@@ -10,6 +10,7 @@ from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
 from knowledge_base.documents import Hit, Metadata, Version
+from knowledge_base.filters import Restriction
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
 from knowledge_base.ranking import reciprocal_rank_fusion
 from knowledge_base.snippets import snippet
@@ -67,28 +68,29 @@ class Search:
         """
         question = [query, mode, as_of, scope.tenant, scope.subject]
         offset = decode_cursor(cursor, question, int) if cursor else 0
-        legs = await self._legs(query, scope, mode, as_of)
-        valid = await self._valid(legs, scope, as_of)
+        restriction = Restriction(scope, as_of)
+        legs = await self._legs(query, restriction, mode)
+        valid = await self._valid(legs, restriction)
         ranked = reciprocal_rank_fusion([_only(leg, valid) for leg in legs])
         page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in ranked[offset : offset + limit]]
         end = offset + limit
         return SearchPage(page, encode_cursor(end, question) if end < len(ranked) else None)
 
-    async def _legs(self, query: str, scope: AccessScope, mode: Mode, as_of: float | None) -> list[list[Hit]]:
+    async def _legs(self, query: str, restriction: Restriction, mode: Mode) -> list[list[Hit]]:
         wanted = []
         if mode != "vector":
-            wanted.append(self._index.search_text(query, scope, LEG_LIMIT, as_of))
+            wanted.append(self._index.search_text(query, restriction, LEG_LIMIT))
         if mode != "text":
-            wanted.append(self._nearest(query, scope, as_of))
+            wanted.append(self._nearest(query, restriction))
         return await asyncio.gather(*wanted)
 
-    async def _nearest(self, query: str, scope: AccessScope, as_of: float | None) -> list[Hit]:
+    async def _nearest(self, query: str, restriction: Restriction) -> list[Hit]:
         [vector] = await self._embedder.embed([query])
-        return await self._index.search_vector(vector, scope, LEG_LIMIT, as_of)
+        return await self._index.search_vector(vector, restriction, LEG_LIMIT)
 
-    async def _valid(self, legs: Sequence[list[Hit]], scope: AccessScope, as_of: float | None) -> dict[str, Version]:
+    async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, Version]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})
-        return await self._catalog.valid(ids, scope, as_of) if ids else {}
+        return await self._catalog.valid(ids, restriction) if ids else {}
 
 
 def _only(leg: Sequence[Hit], valid: dict[str, Version]) -> list[Hit]:

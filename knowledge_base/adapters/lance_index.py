@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from common.errors import SettingsError, Unavailable
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.imports import ONE_AT_A_TIME
+from knowledge_base.adapters.lance_filter import STILL, literal, where
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
+from knowledge_base.filters import Restriction
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,27 +34,12 @@ _WORD = re.compile(r"\w{1,40}")
 _TRIES = 10
 # Text search scans what is not indexed: 1,400 chunks in 44 commits took 110 ms, indexed 8 ms.
 _COMMITS_PER_INDEXING = 20
-STILL = 1e18
-"""`superseded_at` of a version that nothing has superseded."""
 # Another process committed first, or cleaned up the version that was being read.
 _TRANSIENT = re.compile(
     rf"commit conflict|Not found: [^,]*{TABLE}\.lance|Too many concurrent writers|already exists", re.I
 )
 # Zero would do the same and warn each time; the retries make it safe for other processes.
 _NO_TIME = timedelta(milliseconds=1)
-
-
-def access_filter(scope: AccessScope) -> str:
-    """The access rule as the SQL that Lance applies before it searches."""
-    labels = ", ".join(_literal(label) for label in scope.labels)
-    return f"tenant = {_literal(scope.tenant)} AND level <= {scope.level:d} AND array_has_any(readers, [{labels}])"
-
-
-def time_filter(as_of: float | None) -> str:
-    """Versions that count now, or that did at a time."""
-    if as_of is None:
-        return f"superseded_at = {STILL!r}"
-    return f"published_at <= {float(as_of)!r} AND superseded_at > {float(as_of)!r}"
 
 
 class LanceIndex:
@@ -85,50 +72,46 @@ class LanceIndex:
 
     async def remove(self, tenant: str, document_id: str, up_to: int) -> None:
         """Remove the chunks of a document up to this version. `optimize` takes them off the disk."""
-        where = f"{_of_document(tenant, document_id)} AND version <= {up_to:d}"
-        await self._retried(lambda table: table.delete(where))
+        old = f"{_of_document(tenant, document_id)} AND version <= {up_to:d}"
+        await self._retried(lambda table: table.delete(old))
 
     async def supersede(self, versions: Sequence[Validity]) -> None:
         """Note when the time of these versions ended."""
         for item in versions:
-            where = f"{_of_document(item.tenant, item.document_id)} AND version = {item.version:d}"
+            ended = f"{_of_document(item.tenant, item.document_id)} AND version = {item.version:d}"
             updates = {"superseded_at": repr(float(item.superseded_at))}
-            await self._retried(functools.partial(_update, updates=updates, where=where))
+            await self._retried(functools.partial(_update, updates=updates, where=ended))
 
     async def set_access(self, tenant: str, document_id: str, access: Access) -> None:
         """Change who may read all chunks of a document, in one commit."""
-        readers = ", ".join(_literal(label) for label in access.readers)
+        readers = ", ".join(literal(label) for label in access.readers)
         updates = {"level": f"CAST({access.level:d} AS TINYINT)", "readers": f"[{readers}]"}
         await self._retried(lambda table: table.update(updates_sql=updates, where=_of_document(tenant, document_id)))
 
-    async def search_text(self, query: str, scope: AccessScope, limit: int, as_of: float | None = None) -> list[Hit]:
+    async def search_text(self, query: str, restriction: Restriction, limit: int) -> list[Hit]:
         """Best chunks by BM25. Each word of the query counts, none is an operator."""
         words = _WORD.findall(unicodedata.normalize("NFC", query[:MAX_QUERY_CHARS]))
         if not words or limit < 1:
             return []
-        where = f"{access_filter(scope)} AND {time_filter(as_of)}"
 
         async def search(table: Any) -> "pyarrow.Table":
             from lancedb.query import MatchQuery
 
             match: Any = MatchQuery  # its generated constructor is mistyped
             found = table.query().nearest_to_text(match(" ".join(words), "body"))
-            found = found.where(where).select([*_SHOWN, "_score"]).limit(limit)
+            found = found.where(where(restriction)).select([*_SHOWN, "_score"]).limit(limit)
             return await found.to_arrow()
 
         return _hits(await self._retried(search), lambda row: row["_score"])
 
-    async def search_vector(
-        self, vector: Vector, scope: AccessScope, limit: int, as_of: float | None = None
-    ) -> list[Hit]:
+    async def search_vector(self, vector: Vector, restriction: Restriction, limit: int) -> list[Hit]:
         """Nearest chunks; the score is the cosine."""
         if limit < 1:
             return []
-        where = f"{access_filter(scope)} AND {time_filter(as_of)}"
 
         async def search(table: Any) -> "pyarrow.Table":
             found = table.query().nearest_to(vector).distance_type("cosine")
-            found = found.where(where).select([*_SHOWN, "_distance"]).limit(limit)
+            found = found.where(where(restriction)).select([*_SHOWN, "_distance"]).limit(limit)
             return await found.to_arrow()
 
         return _hits(await self._retried(search), lambda row: 1 - row["_distance"])
@@ -145,7 +128,7 @@ class LanceIndex:
 
     async def warm(self) -> None:
         """Import, open the table, and run both kinds of search once."""
-        nobody = AccessScope("", "")
+        nobody = Restriction(AccessScope("", ""))
         await self.search_text("warm", nobody, 1)
         await self.search_vector([1.0] + [0.0] * (self._dimension - 1), nobody, 1)
 
@@ -204,7 +187,7 @@ class LanceIndex:
         moving one row makes the neighbour, once that row is indexed too. Merging drops dead words from the index.
         """
         for row in await table.query().select(["key"]).limit(1).to_list():
-            await table.update(updates_sql={"number": "number"}, where=f"key = {_literal(row['key'])}")
+            await table.update(updates_sql={"number": "number"}, where=f"key = {literal(row['key'])}")
         for _ in range(2):
             await table.optimize(cleanup_older_than=_NO_TIME)
 
@@ -289,9 +272,4 @@ async def _update(table: Any, updates: dict[str, str], where: str) -> None:
 
 
 def _of_document(tenant: str, document_id: str) -> str:
-    return f"tenant = {_literal(tenant)} AND document_id = {_literal(document_id)}"
-
-
-def _literal(text: str) -> str:
-    """A string of Lance's SQL, in which only the quote is special."""
-    return "'" + text.replace("'", "''") + "'"
+    return f"tenant = {literal(tenant)} AND document_id = {literal(document_id)}"

@@ -24,6 +24,7 @@ from knowledge_base.adapters.sql_tables import (
     versions,
 )
 from knowledge_base.documents import Accepted, NewDocument, Published, Task, Validity, Version
+from knowledge_base.filters import Restriction
 
 
 class SqlCatalog:
@@ -133,18 +134,16 @@ class SqlCatalog:
             raise _unknown(document_id)
         return [version_of(row) for row in rows]
 
-    async def valid(
-        self, document_ids: Sequence[str], scope: AccessScope, as_of: float | None = None
-    ) -> dict[str, Version]:
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Version]:
         """See Catalog."""
-        wanted = _valid(scope, as_of).where(documents.c.id.in_(document_ids))
+        wanted = _valid(restriction).where(documents.c.id.in_(document_ids))
         async with self._engine.connect() as connection:
             rows = (await connection.execute(wanted)).mappings().all()
         return {cast(str, row["document_id"]): version_of(row) for row in rows}
 
-    async def page(self, scope: AccessScope, limit: int, after: str = "") -> list[Version]:
+    async def page(self, restriction: Restriction, limit: int, after: str = "") -> list[Version]:
         """See Catalog."""
-        wanted = _valid(scope, None).where(documents.c.id > after).order_by(documents.c.id).limit(limit)
+        wanted = _valid(restriction).where(documents.c.id > after).order_by(documents.c.id).limit(limit)
         async with self._engine.connect() as connection:
             return [version_of(row) for row in (await connection.execute(wanted)).mappings().all()]
 
@@ -170,12 +169,13 @@ def _unknown(document_id: str) -> NotFound:
     return NotFound(f"There is no document {document_id} that you may read.", "Use search or list_documents.")
 
 
-def _valid(scope: AccessScope, as_of: float | None) -> Select[Any]:
+def _valid(restriction: Restriction) -> Select[Any]:
     """The version of each readable document that is current, or that was at a time. Rights are those of now."""
-    if as_of is None:
-        return joined().where(readable(scope), versions.c.version == documents.c.current_version)
-    lasted = or_(versions.c.superseded_at.is_(None), versions.c.superseded_at > as_of)
-    return joined().where(readable(scope), versions.c.published_at <= as_of, lasted)
+    readable_ones, moment = joined().where(readable(restriction.scope)), restriction.as_of
+    if moment is None:
+        return readable_ones.where(versions.c.version == documents.c.current_version)
+    lasted = or_(versions.c.superseded_at.is_(None), versions.c.superseded_at > moment)
+    return readable_ones.where(versions.c.published_at <= moment, lasted)
 
 
 async def _existing(connection: AsyncConnection, document: NewDocument, scope: AccessScope | None) -> RowMapping | None:

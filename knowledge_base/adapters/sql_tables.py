@@ -51,12 +51,26 @@ versions = Table(
 
 def readable(scope: AccessScope) -> Any:
     """The access rule as a SQL condition on `documents`. A deleted document has no readers."""
-    label = exists().where(
+    return of_tenant(scope) & within_clearance(scope) & named_reader(scope)
+
+
+def of_tenant(scope: AccessScope) -> Any:
+    """Documents of the caller's tenant."""
+    return documents.c.tenant == scope.tenant
+
+
+def within_clearance(scope: AccessScope) -> Any:
+    """Documents that the caller is cleared for."""
+    return documents.c.level <= scope.level
+
+
+def named_reader(scope: AccessScope) -> Any:
+    """Documents that name nobody, a group of the caller, or the caller."""
+    return exists().where(
         readers.c.tenant == documents.c.tenant,
         readers.c.document_id == documents.c.id,
         readers.c.label.in_(scope.labels),
     )
-    return (documents.c.tenant == scope.tenant) & (documents.c.level <= scope.level) & label
 
 
 def is_document(tenant: str, document_id: str) -> Any:

@@ -11,6 +11,7 @@ from common.errors import NotFound
 from common.security.access import LEVELS, Access, AccessScope, may_read
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.documents import NewDocument
+from knowledge_base.filters import Restriction
 from tests.support.knowledge import add_all, document, knowledge_base_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,9 +88,10 @@ async def test_each_of_index_and_catalogue_applies_the_rule_alone(filled: Knowle
     ids = [item.document_id for item in every_access()]
     [vector] = await filled.embedder.embed(["kettle"])
     for scope in scopes()[::4]:
-        hits = await filled.index.search_text("kettle", scope, 100)
-        nearest = await filled.index.search_vector(vector, scope, 100)
-        current = await filled.catalog.valid(ids, scope)
+        everything = Restriction(scope)
+        hits = await filled.index.search_text("kettle", everything, 100)
+        nearest = await filled.index.search_vector(vector, everything, 100)
+        current = await filled.catalog.valid(ids, everything)
         assert {hit.document_id for hit in hits} == allowed(scope)
         assert {hit.document_id for hit in nearest} == allowed(scope)
         assert set(current) == allowed(scope)

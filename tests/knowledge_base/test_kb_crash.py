@@ -10,6 +10,7 @@ import pytest
 from common.security.access import AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.chunking import chunk
+from knowledge_base.filters import Restriction
 from tests.support.knowledge import knowledge_base_in
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ async def check_whole(knowledge_base: KnowledgeBase) -> set[str]:
     for version in visible:
         fetched = await knowledge_base.library.fetch(version.document_id, READER)
         number = version.document_id.removeprefix("doc-")
-        hits = await knowledge_base.index.search_text(f"Kettle{number}", READER, 100)
+        hits = await knowledge_base.index.search_text(f"Kettle{number}", Restriction(READER), 100)
         mine = [hit for hit in hits if (hit.document_id, hit.version) == (version.document_id, version.version)]
         assert len(mine) == len(chunk(fetched.text)), version.document_id
         assert f"v{fetched.version.version}" in fetched.text or fetched.version.version == 1

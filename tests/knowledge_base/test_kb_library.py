@@ -8,6 +8,7 @@ from common.errors import AppError, Conflict, Denied, InvalidInput
 from common.security.access import Access, AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.documents import NewDocument
+from knowledge_base.filters import Restriction
 from tests.support.knowledge import add_all, document, knowledge_base_in
 
 ALICE = AccessScope("acme", "alice", frozenset({"eng"}), "confidential")
@@ -39,7 +40,7 @@ async def test_a_new_version_replaces_the_old_one_in_one_step(tmp_path: Path) ->
         text = (await knowledge_base.library.fetch("tea", ALICE)).text
         old = (await knowledge_base.library.fetch("tea", ALICE, version=1)).text
         assert "oolong" in text and "boiling" in old
-        assert {hit.version for hit in await knowledge_base.index.search_text("tea", ALICE, 10)} == {2}
+        assert {hit.version for hit in await knowledge_base.index.search_text("tea", Restriction(ALICE), 10)} == {2}
 
 
 async def test_the_same_again_changes_nothing(tmp_path: Path) -> None:

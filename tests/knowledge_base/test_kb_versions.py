@@ -12,6 +12,7 @@ from common.errors import Denied, InvalidInput, NotFound
 from common.security.access import Access, AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.citations import Citation, parse_citation
+from knowledge_base.filters import Restriction
 from tests.support.knowledge import add_all, document, knowledge_base_in
 
 ROOT = Path(__file__).parents[2]
@@ -120,10 +121,10 @@ async def test_a_revocation_holds_even_if_the_index_never_hears_of_it(tmp_path: 
         await add_all(knowledge_base, [document("tea", "Oolong.")])
         await knowledge_base.catalog.set_access("tea", Access("internal"), ALICE, "batch")  # and then a crash
         assert await texts(knowledge_base, "oolong") == []
-        assert len(await knowledge_base.index.search_text("oolong", PAT, 5)) == 1
+        assert len(await knowledge_base.index.search_text("oolong", Restriction(PAT), 5)) == 1
         while await knowledge_base.queue.pending():
             await knowledge_base.worker.work_once()
-        assert await knowledge_base.index.search_text("oolong", PAT, 5) == []
+        assert await knowledge_base.index.search_text("oolong", Restriction(PAT), 5) == []
 
 
 async def test_of_many_changes_at_once_index_and_catalogue_end_up_the_same(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ async def test_of_many_changes_at_once_index_and_catalogue_end_up_the_same(tmp_p
         final = await knowledge_base.catalog.access("acme", "tea")
         assert final is not None
         for scope in (PAT, ALICE):
-            found = await knowledge_base.index.search_text("oolong", scope, 5)
+            found = await knowledge_base.index.search_text("oolong", Restriction(scope), 5)
             assert bool(found) is (scope.level >= final.level)
 
 

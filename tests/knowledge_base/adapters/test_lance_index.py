@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from common.errors import SettingsError
 from common.security.access import LEVELS, Access, AccessScope, may_read
-from knowledge_base.adapters.lance_index import LanceIndex, access_filter
+from knowledge_base.adapters.lance_filter import access_filter
+from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.documents import Chunk, Hit, IndexedChunk, Validity, Vector
+from knowledge_base.filters import Restriction
 
-ALICE = AccessScope("acme", "alice", frozenset({"eng"}), "confidential")
+ALICE = Restriction(AccessScope("acme", "alice", frozenset({"eng"}), "confidential"))
 DIMENSION = 4
 
 
@@ -151,7 +153,7 @@ async def test_changed_access_counts_in_the_very_next_search(tmp_path: Path) -> 
     await index.add([row("a"), row("a", number=1), row("b")])
     await index.optimize()
     await index.set_access("acme", "a", Access("internal", owners=frozenset({"o'hara"})))
-    owner = AccessScope("acme", "o'hara", clearance="internal")
+    owner = Restriction(AccessScope("acme", "o'hara", clearance="internal"))
     for found in (await index.search_text("pump", ALICE, 9), await index.search_vector(vector(1), ALICE, 9)):
         assert ids(found) == ["b"]
     for found in (await index.search_text("pump", owner, 9), await index.search_vector(vector(1), owner, 9)):
@@ -211,8 +213,10 @@ def test_lance_finds_exactly_what_the_scope_may_read(
         await index.add(rows[len(rows) // 2 :])
         for scope in scopes:
             wanted = {str(n) for n, (tenant, access) in enumerate(documents) if may_read(scope, tenant, access)}
-            assert set(ids(await index.search_text("pump", scope, 100))) == wanted, access_filter(scope)
-            assert set(ids(await index.search_vector(vector(1), scope, 100))) == wanted, access_filter(scope)
+            assert set(ids(await index.search_text("pump", Restriction(scope), 100))) == wanted, access_filter(scope)
+            assert set(ids(await index.search_vector(vector(1), Restriction(scope), 100))) == wanted, access_filter(
+                scope
+            )
         await index.close()
 
     asyncio.run(check(tmp_path_factory.mktemp("lance")))
