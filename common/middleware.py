@@ -6,7 +6,7 @@ so that denied, throttled and failed calls are counted and audited too.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,8 +14,10 @@ from fastmcp.exceptions import FastMCPError, NotFoundError, PromptError, Resourc
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import InputRequiredToolResult
 from mcp import MCPError
+from mcp.types import INVALID_PARAMS
 from pydantic import ValidationError as PydanticValidationError
 
+from common.confirm import first_request_id
 from common.errors import AppError, RateLimited
 from common.observability.call import Call, current_call, new_request_id, request_id
 from common.observability.metrics import Metrics
@@ -53,11 +55,22 @@ class Step(Middleware):
         return await call_next(context)
 
 
+def field(context: Context, name: str) -> Any:
+    """A field of the request. One that was refused before it was parsed passes here too, as it came: a mapping."""
+    message = context.message
+    return message.get(name) if isinstance(message, Mapping) else getattr(message, name)
+
+
 def action_of(context: Context) -> str:
     """The policy action of a call: the tool's name, `read_resource` or `get_prompt`."""
     if context.method == "tools/call":
-        return str(context.message.name)
+        return str(field(context, "name"))
     return "read_resource" if context.method == "resources/read" else "get_prompt"
+
+
+def first_round_of(context: Context) -> str | None:
+    """The request id under which the question was asked that this call answers. A mapping's seal did not fit."""
+    return first_request_id(getattr(context.message, "request_state", None))
 
 
 def outcome_of(error: BaseException) -> str:
@@ -65,16 +78,17 @@ def outcome_of(error: BaseException) -> str:
     for candidate in (error, error.__cause__):
         if isinstance(candidate, AppError):
             return candidate.code
-    if isinstance(error, ValidationError | PydanticValidationError):
+    is_refused = isinstance(error, MCPError) and error.error.code == INVALID_PARAMS
+    if is_refused or isinstance(error, ValidationError | PydanticValidationError):
         return "invalid_input"
     return "unknown" if isinstance(error, NotFoundError) else "error"
 
 
 class RequestIdStep(Step):
-    """Makes the call known to everything inside."""
+    """Makes the call known to everything inside. The answer to a question belongs to the request that asked."""
 
     async def on_call(self, context: Context, call_next: Next) -> Any:
-        identifier = request_id.get() or new_request_id()
+        identifier = first_round_of(context) or request_id.get() or new_request_id()
         token = request_id.set(identifier)
         call_token = current_call.set(Call(identifier, CALLS[str(context.method)], action_of(context)))
         try:
@@ -113,10 +127,8 @@ class ErrorStep(Step):
             if call:
                 call.outcome = outcome_of(error)
             raise self._visible(error, str(context.method), call) from error
-        if call and isinstance(result, InputRequiredToolResult):
-            call.outcome = "input_required"
-        elif call and getattr(result, "is_error", False):
-            call.outcome = "error"
+        if call:
+            call.outcome = _outcome(result)
         return result
 
     async def on_list(self, context: Context, call_next: Next) -> Any:
@@ -181,7 +193,7 @@ class AuditStep(Step):
         outcome = "ok"
         try:
             result = await call_next(context)
-            outcome = "error" if getattr(result, "is_error", False) else "ok"
+            outcome = _outcome(result)
             return result
         except BaseException as error:
             outcome = outcome_of(error)
@@ -212,23 +224,32 @@ class AuditStep(Step):
         return self._read_only[call.action]
 
 
+def _outcome(result: Any) -> str:
+    if isinstance(result, InputRequiredToolResult):
+        return "input_required"
+    return "error" if getattr(result, "is_error", False) else "ok"
+
+
 def _what(context: Context) -> dict[str, Any]:
-    message = context.message
     if context.method == "resources/read":
-        return {"uri": str(message.uri)}
-    arguments = {"arguments": message.arguments or {}}
-    return arguments if context.method == "tools/call" else {"prompt": message.name, **arguments}
+        return {"uri": str(field(context, "uri"))}
+    arguments: dict[str, Any] = {"arguments": field(context, "arguments") or {}}
+    if first_round_of(context):
+        arguments["round"] = 2
+    return arguments if context.method == "tools/call" else {"prompt": field(context, "name"), **arguments}
 
 
 class RateLimitStep(Step):
-    """One budget per person, over tools, resources, prompts and lists."""
+    """One budget per person, over tools, resources, prompts and lists. A question and its answer are one call."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self.limiter = limiter
 
     async def _limited(self, context: Context, call_next: Next) -> Any:
         principal = current_principal.get()
-        wait = await self.limiter.acquire(f"{principal.tenant}/{principal.subject}")
+        key = f"{principal.tenant}/{principal.subject}"
+        # The first round has paid for both; the second has a budget of its own, so that nobody replays for free.
+        wait = await self.limiter.acquire(f"{key}/answers" if first_round_of(context) else key)
         if wait:
             raise RateLimited("Too many calls.", "Ask for more at once, or slow down.", retry_after=wait)
         return await call_next(context)
@@ -253,8 +274,8 @@ class PolicyStep(Step):
 
     def _unknown(self, context: Context) -> NotFoundError:
         if context.method == "tools/call":
-            return NotFoundError(f"Unknown tool: {context.message.name!r}")
-        name = context.message.uri if context.method == "resources/read" else context.message.name
+            return NotFoundError(f"Unknown tool: {field(context, 'name')!r}")
+        name = field(context, "uri" if context.method == "resources/read" else "name")
         return NotFoundError(f"Unknown {CALLS[str(context.method)]}: {str(name)!r}")
 
     async def on_list(self, context: Context, call_next: Next) -> Any:
