@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import socket
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from sse_starlette.sse import AppStatus
 
+from common.garbage import settle
 from common.runtime import Runtime
 
 
@@ -17,6 +19,11 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
         super().__init__(config)
         self.runtime = runtime
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open everything and listen."""
+        await super().startup(sockets)
+        settle()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal; a second signal stops at once."""

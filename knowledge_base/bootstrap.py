@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import create_engine, sqlite_url
+from common.garbage import settle_again
 from common.jobs import JobQueue
 from common.settings import CommonSettings
 from knowledge_base.adapters.lance_index import LanceIndex
@@ -25,6 +26,8 @@ from knowledge_base.ports import ChunkIndex, Embedder, Parser
 from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
 from knowledge_base.worker import IngestWorker
+
+WARM_AFTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
 async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncIterator[KnowledgeBase]:
     """Open the backends, warm the index beside, work on jobs if asked to; close everything at the end."""
     await knowledge_base.catalog.open()
-    background = [asyncio.create_task(knowledge_base.index.warm())]
+    background = [asyncio.create_task(_warm(knowledge_base.index))]
     if work:
         background.append(asyncio.create_task(knowledge_base.worker.run()))
     try:
@@ -91,3 +94,10 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
         await knowledge_base.embedder.close()
         await knowledge_base.index.close()
         await knowledge_base.engine.dispose()
+
+
+async def _warm(index: ChunkIndex) -> None:
+    # Its imports would take the interpreter from a start that is nearly done.
+    await asyncio.sleep(WARM_AFTER_SECONDS)
+    await index.warm()
+    settle_again()

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from common.garbage import settle
 from common.security.access import Access, AccessScope
 from common.settings import Classification, CommonSettings, load_settings
-from common.tour import Narrator, Stage
 from common.vertical import Check, Served, Vertical
 from knowledge_base.settings import KnowledgeBaseSettings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from common.tour import Narrator, Stage
     from knowledge_base.bootstrap import KnowledgeBase
     from knowledge_base.ingest import Outcome
 
@@ -32,11 +32,12 @@ async def work(common: CommonSettings) -> None:
     from knowledge_base.bootstrap import build_knowledge_base, opened
 
     async with opened(build_knowledge_base(common, load_settings(KnowledgeBaseSettings)), work=True):
+        settle()
         typer.echo("knowledge-base worker: ready", err=True)
         await asyncio.Event().wait()
 
 
-async def tour(narrator: Narrator, stage: Stage) -> None:
+async def tour(narrator: "Narrator", stage: "Stage") -> None:
     """This vertical's part of the demo."""
     from knowledge_base.tour import tell
 
@@ -67,6 +68,8 @@ def ingest(
     It is safe to repeat: what has not changed is left alone. Exit 0 only if everything became searchable.
     A line of a jsonl file is {"id", "title", "text", "metadata": {}, "access": {}}.
     """
+    from rich.console import Console
+
     from common.observability.logging import configure_logging
     from knowledge_base.bootstrap import build_knowledge_base
 
@@ -81,8 +84,17 @@ def ingest(
 
 
 async def _ingest(
-    knowledge_base: "KnowledgeBase", paths: list[Path], operator: AccessScope, access: Access, console: Console
+    knowledge_base: "KnowledgeBase", paths: list[Path], operator: AccessScope, access: Access, console: "Console"
 ) -> bool:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     from common.jobs import new_batch
     from knowledge_base.bootstrap import opened
     from knowledge_base.sources import find_sources
@@ -108,7 +120,11 @@ async def _ingest(
         return await _summarise(knowledge_base, batch, outcomes, console)
 
 
-async def _summarise(knowledge_base: "KnowledgeBase", batch: str, outcomes: "list[Outcome]", console: Console) -> bool:
+async def _summarise(
+    knowledge_base: "KnowledgeBase", batch: str, outcomes: "list[Outcome]", console: "Console"
+) -> bool:
+    from rich.markup import escape
+
     status = await knowledge_base.queue.progress(batch)
     if status is None:
         console.print("[yellow]There was nothing to take in.[/yellow]")

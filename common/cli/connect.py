@@ -10,6 +10,8 @@ import typer
 
 from common.errors import InvalidInput
 
+app = typer.Typer()
+
 
 class McpClient(StrEnum):
     claude_code = "claude-code"
@@ -45,6 +47,7 @@ def command_line(name: str, url: str, key: str) -> str:
     return f"claude mcp add --transport http {shlex.quote(name)} {shlex.quote(url)} --header {header}"
 
 
+@app.command()
 def connect(
     client: Annotated[McpClient, typer.Argument(help="which client")],
     url: Annotated[str, typer.Option(help="MCP address of the server")] = "http://127.0.0.1:8001/mcp",

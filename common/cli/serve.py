@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.garbage import settle
 from common.observability.logging import configure_logging
 from common.serve import serve_http
 from common.settings import CommonSettings, load_settings
@@ -18,6 +19,7 @@ def serve_vertical(
     port = vertical.port if port is None else port
     served = vertical.build(settings, f"http://{host}:{port}", stdio=transport == "stdio")
     if transport == "stdio":
+        settle()
         served.server.run(transport="stdio", show_banner=False)
     else:
         serve_http(served.app, served.runtime, host, port)

@@ -9,7 +9,10 @@ from common.security.signing import load_signing_key
 from common.security.tokens import DEVELOPMENT, OwnTokens
 from common.settings import Classification, CommonSettings, load_settings
 
+app = typer.Typer()
 
+
+@app.command()
 def token(
     sub: Annotated[str, typer.Option(help="subject: who the token is for")],
     role: Annotated[list[str], typer.Option(help="may be repeated")] = ["user"],  # noqa: B006

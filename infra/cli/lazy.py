@@ -1,4 +1,4 @@
-"""Command groups that are imported when they are used: `triptych keys` should not wait for a database library."""
+"""Commands that are imported when they are used: a server should not wait for what `triptych keys` needs."""
 
 from importlib import import_module
 from typing import Any, ClassVar
@@ -8,17 +8,17 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """Knows where the groups are, and imports one when it is asked for."""
+    """Knows where the commands are, and imports one when it is asked for."""
 
-    groups: ClassVar[dict[str, str]] = {"audit": "common.cli.audit", "keys": "common.cli.keys"}
+    modules: ClassVar[dict[str, str]] = {name: f"common.cli.{name}" for name in ("audit", "connect", "keys", "token")}
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *self.groups]
+        return [*super().list_commands(ctx), *self.modules]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.groups:
+        if cmd_name not in self.modules:
             return super().get_command(ctx, cmd_name)
-        app: typer.Typer = import_module(self.groups[cmd_name]).app
-        group = typer.main.get_command(app)
-        group.name = cmd_name
-        return group
+        app: typer.Typer = import_module(self.modules[cmd_name]).app
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        return command

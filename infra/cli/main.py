@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from common.cli.connect import connect
-from common.cli.token import token
 from common.errors import AppError, SettingsError
+from common.garbage import pause_collection
 from infra.cli.lazy import LazyGroup
 from infra.cli.verticals import load_vertical, vertical_names
 
@@ -22,8 +19,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Triptych: complete MCP applications on one shared base. Begin with `triptych demo`.",
 )
-app.command()(token)
-app.command()(connect)
 
 for vertical in map(load_vertical, vertical_names()):
     for command in vertical.commands:
@@ -58,6 +53,7 @@ def serve(
 
     Example: triptych serve knowledge-base --port 8001
     """
+    pause_collection()
     from common.cli.serve import serve_vertical
 
     serve_vertical(load_vertical(name), transport, host, port, profile, data_dir)
@@ -73,6 +69,7 @@ def worker(
 
     A server works on its own jobs, too, unless KB_WORKER=false.
     """
+    pause_collection()
     from common.cli.worker import run_worker
 
     run_worker(load_vertical(name), profile, data_dir)
@@ -110,6 +107,9 @@ def main() -> None:
     try:
         app()
     except (SettingsError, AppError) as error:
+        from rich.console import Console
+        from rich.markup import escape
+
         Console(stderr=True).print(f"[bold red]Error:[/bold red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -62,7 +62,10 @@ def run(run: Run) -> Result:
         targets=_targets(samples),
         notes=[
             "A bare FastMCP server lists all of its tools before each modern call, to check `Mcp-Param-*` headers "
-            "against their schemas. The suite tells the SDK the schemas at the start instead (`publish_schemas`)."
+            "against their schemas. The suite tells the SDK the schemas at the start instead (`publish_schemas`).",
+            "The bare server has Python's default garbage collection; the suite takes what was loaded at the start out "
+            "of it (`common/garbage.py`), and has no tracing hooks where no collector is configured. So the stack may "
+            "cost less than nothing.",
         ],
         plot=_plot(samples),
     )

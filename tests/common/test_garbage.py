@@ -1,0 +1,44 @@
+import gc
+import subprocess
+import sys
+from textwrap import dedent
+
+
+def in_a_process_of_its_own(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
+def test_what_is_loaded_at_the_start_is_never_looked_at_again() -> None:
+    code = """
+        import gc
+        from common.garbage import pause_collection, settle
+        pause_collection()
+        paused = not gc.isenabled()
+        settle()
+        print(paused, gc.isenabled(), gc.get_freeze_count() > 1000, gc.get_threshold()[0])
+    """
+    assert in_a_process_of_its_own(code) == "True True True 10000"
+
+
+def test_what_is_loaded_later_follows_and_garbage_of_the_start_goes() -> None:
+    code = """
+        import gc, weakref
+        from common.garbage import settle, settle_again
+        class Node: pass
+        node = Node(); node.me = node
+        gone = weakref.ref(node)
+        del node
+        settle()
+        later = [[number] for number in range(1000)]
+        settle_again()
+        print(gone() is None, not any(item is later for item in gc.get_objects()))
+    """
+    assert in_a_process_of_its_own(code) == "True True"
+
+
+def test_a_process_that_did_not_settle_is_left_alone() -> None:
+    from common.garbage import settle_again
+
+    settle_again()
+    assert gc.get_freeze_count() == 0
