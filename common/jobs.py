@@ -6,7 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, func, insert, or_, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.databases import read_write
@@ -21,7 +38,9 @@ jobs = Table(
     Column("subject", String(200), nullable=False),
     Column("payload", JSON, nullable=False),
     Column("state", String(10), nullable=False),
+    # How often it was claimed, which tells one worker's claim from another's; and how often that ended in an error.
     Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False, default=0),
     Column("worker", String(100)),
     Column("ready_at", Float, nullable=False),
     Column("error", String(1000)),
@@ -29,12 +48,13 @@ jobs = Table(
     Index("jobs_by_state", "state", "ready_at"),
     Index("jobs_by_batch", "batch", "state"),
 )
-MAX_ATTEMPTS = 3
+MAX_FAILURES = 3
+MAX_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. `attempt` counts from 1."""
+    """A claimed job, the `attempt`th time; 0 if it was never claimed."""
 
     id: str
     batch: str
@@ -74,15 +94,22 @@ def new_batch() -> str:
 
 
 async def enqueue(
-    connection: AsyncConnection, batch: str, tenant: str, subject: str, payloads: Sequence[dict[str, Any]]
-) -> None:
-    """Add jobs in the caller's transaction, so that they exist exactly if what they are about exists."""
+    connection: AsyncConnection,
+    batch: str,
+    tenant: str,
+    subject: str,
+    payloads: Sequence[dict[str, Any]],
+    delay: float = 0.0,
+) -> list[Job]:
+    """Add jobs in the caller's transaction, so that they exist exactly if what they are about exists.
+
+    No worker takes them before `delay` seconds are over: the caller may do them himself, and `finish` them.
+    """
     now = time.time()
-    common = {"batch": batch, "tenant": tenant, "subject": subject, "state": "queued", "attempt": 0}
-    rows = [
-        {**common, "id": str(uuid.uuid4()), "payload": payload, "ready_at": now, "created": now} for payload in payloads
-    ]
-    await connection.execute(insert(jobs), rows)
+    added = [Job(str(uuid.uuid4()), batch, tenant, subject, payload, 0) for payload in payloads]
+    times = {"state": "queued", "ready_at": now + delay, "created": now}
+    await connection.execute(insert(jobs), [vars(job) | times for job in added])
+    return added
 
 
 class JobQueue:
@@ -117,26 +144,27 @@ class JobQueue:
 
     async def heartbeat(self, claimed: Sequence[Job]) -> None:
         """Extend the lease of jobs that are still being worked on."""
-        mine = jobs.c.id.in_([job.id for job in claimed]) & (jobs.c.worker == self._worker)
+        extended = update(jobs).where(_still(claimed), jobs.c.state == "running")
         async with self._writer.begin() as connection:
-            statement = update(jobs).where(mine, jobs.c.state == "running")
-            await connection.execute(statement.values(ready_at=time.time() + self.lease_seconds))
+            await connection.execute(extended.values(ready_at=time.time() + self.lease_seconds))
 
     async def finish(self, finished: Sequence[Job]) -> None:
-        """Mark jobs done."""
+        """Mark jobs done; those that somebody else has claimed since are left to him."""
+        done = update(jobs).where(_still(finished)).values(state="done", error=None)
         async with self._writer.begin() as connection:
-            await connection.execute(
-                update(jobs).where(jobs.c.id.in_([job.id for job in finished])).values(state="done", error=None)
-            )
+            await connection.execute(done)
 
     async def fail(self, job: Job, error: str, retry: bool) -> None:
-        """Try again with a growing pause, or give up."""
-        again = retry and job.attempt < MAX_ATTEMPTS
-        values: dict[str, Any] = {"state": "queued" if again else "failed", "error": error[:1000]}
-        if again:
-            values["ready_at"] = time.time() + 2.0**job.attempt
+        """Try again with a growing pause, or give up. A worker that was killed does not count as a failure."""
+        again = jobs.c.failures + 1 < (MAX_FAILURES if retry else 0)
+        values = {
+            "failures": jobs.c.failures + 1,
+            "state": case((again, "queued"), else_="failed"),
+            "ready_at": time.time() + min(2.0**job.attempt, MAX_PAUSE_SECONDS),
+            "error": error[:1000],
+        }
         async with self._writer.begin() as connection:
-            await connection.execute(update(jobs).where(jobs.c.id == job.id).values(**values))
+            await connection.execute(update(jobs).where(_still([job])).values(**values))
 
     async def record(
         self, batch: str, tenant: str, subject: str, payload: dict[str, Any], state: str, error: str | None = None
@@ -144,7 +172,7 @@ class JobQueue:
         """Add what needs no work to a batch: `done` already, or `failed` for good."""
         now = time.time()
         row = {"id": str(uuid.uuid4()), "batch": batch, "tenant": tenant, "subject": subject, "payload": payload}
-        values = {**row, "state": state, "attempt": 1, "error": error, "ready_at": now, "created": now}
+        values = {**row, "state": state, "attempt": 0, "error": error, "ready_at": now, "created": now}
         async with self._writer.begin() as connection:
             await connection.execute(insert(jobs).values(**values))
 
@@ -177,3 +205,8 @@ class JobQueue:
         async with self._engine.connect() as connection:
             waiting = select(func.count()).where(jobs.c.state.in_(["queued", "running"]))
             return int((await connection.execute(waiting)).scalar_one())
+
+
+def _still(claimed: Sequence[Job]) -> ColumnElement[bool]:
+    """These jobs, as far as nobody has claimed them again."""
+    return tuple_(jobs.c.id, jobs.c.attempt).in_([(job.id, job.attempt) for job in claimed])

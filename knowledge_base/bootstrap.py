@@ -58,7 +58,7 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     queue = JobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
-    library = Library(catalog, objects, settings.max_file_bytes, worker.apply_access)
+    library = Library(catalog, objects, settings.max_file_bytes, worker.change_access)
     allowed = [Path(path) for path in settings.allowed_paths]
     return KnowledgeBase(
         settings=settings,

@@ -1,7 +1,7 @@
 """What the knowledge base is about: documents, their chunks, and hits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from common.security.access import Access
@@ -98,6 +98,19 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A document whose bytes are in the object store, on its way into the catalogue.
+
+    An id that is used again after a deletion begins another life, with objects of its own: erasing the earlier one
+    may take its time. Lives are numbered by the last version that was deleted.
+    """
+
+    document: NewDocument
+    object_key: str
+    life: int
+
+
+@dataclass(frozen=True)
 class Accepted:
     """What became of a document that was handed in; `batch` is None if nothing had changed."""
 
@@ -130,6 +143,14 @@ class Validity:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """What publishing came to; `rights` are in the order that was asked for, None for a document that was deleted."""
+
+    ended: list[Validity]
+    rights: list[Access | None]
+
+
+@dataclass(frozen=True)
 class Task:
     """What a job is to do with a document."""
 
@@ -137,8 +158,9 @@ class Task:
     document_id: str
     version: int = 0
     name: str = ""
+    life: int = 0
 
     @property
     def payload(self) -> dict[str, Any]:
         """As it is stored in the job."""
-        return {"kind": self.kind, "document_id": self.document_id, "version": self.version, "name": self.name}
+        return asdict(self)

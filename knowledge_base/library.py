@@ -8,21 +8,23 @@ from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from common.errors import Denied, InvalidInput
-from common.jobs import new_batch
+from common.errors import AppError, Denied, InvalidInput
+from common.jobs import Job, new_batch
 from common.paging import decode_cursor, encode_cursor
 from common.security.access import LEVELS, Access, AccessScope
 from common.settings import Classification
 from knowledge_base.citations import Citation
 from knowledge_base.comparison import Comparison, compare
-from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Version
+from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Stored, Version
 from knowledge_base.files import check_file
 from knowledge_base.filters import Restriction
 from knowledge_base.ports import Catalog, ObjectStore
 
 DOCUMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
-ApplyAccess = Callable[[str, str], Awaitable[None]]
-"""Tells the index who may read a document (tenant, document id)."""
+DoJob = Callable[[Job], Awaitable[None]]
+"""Does a job at once, without a worker."""
+OWN_SECONDS = 10.0
+"""How long a change of rights has to reach the index before a worker takes it over."""
 _METADATA = TypeAdapter(dict[str, MetadataValue])
 
 
@@ -51,9 +53,9 @@ class Fetched:
 class Library:
     """Accepts, lists, fetches, compares, restores and deletes documents."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore, max_file_bytes: int, apply_access: ApplyAccess) -> None:
+    def __init__(self, catalog: Catalog, objects: ObjectStore, max_file_bytes: int, do: DoJob) -> None:
         self._catalog = catalog
-        self._apply_access = apply_access
+        self._do = do
         self._objects = objects
         self._max_file_bytes = max_file_bytes
 
@@ -65,14 +67,45 @@ class Library:
         `operator` is for the command line, whose user owns the data anyway: it replaces documents unseen.
         Raises Refused for an unusable file, InvalidInput, Denied, Conflict.
         """
-        _check(document, caller)
-        # It may inflate an archive, which takes a while.
-        await asyncio.to_thread(check_file, document.name, document.data, self._max_file_bytes)
-        key = await self._objects.put(document.data, document.tenant, document.document_id)
-        accepted = await self._catalog.accept(document, key, caller, batch or new_batch(), operator)
-        # An erasure of an earlier life of this id may have run in between.
-        await self._objects.put(document.data, document.tenant, document.document_id)
+        [accepted] = await self.add_all([document], caller, batch or new_batch(), operator)
+        if isinstance(accepted, AppError):
+            raise accepted
         return accepted
+
+    async def add_all(
+        self, documents: Sequence[NewDocument], caller: AccessScope, batch: str, operator: bool = False
+    ) -> list[Accepted | AppError]:
+        """Take a group of documents in, all in one transaction; for each what became of it, in order."""
+        answers = await asyncio.gather(*(self._checked(document, caller) for document in documents))
+        # An id that is deleted while its bytes are being stored begins a new life, and they are stored again for it.
+        while waiting := [place for place, answer in enumerate(answers) if answer is None]:
+            offered = await self._store([documents[place] for place in waiting], caller.tenant)
+            accepted = await self._catalog.accept(offered, caller, batch, operator)
+            for place, item, answer in zip(waiting, offered, accepted, strict=True):
+                answers[place] = answer
+                if answer is None:
+                    await self._objects.erase(caller.tenant, item.document.document_id, item.life)
+        return [answer for answer in answers if answer is not None]
+
+    async def _checked(self, document: NewDocument, caller: AccessScope) -> Accepted | AppError | None:
+        try:
+            _check(document, caller)
+            # It may inflate an archive, which takes a while.
+            await asyncio.to_thread(check_file, document.name, document.data, self._max_file_bytes)
+        except AppError as error:
+            return error
+        return None
+
+    async def _store(self, documents: Sequence[NewDocument], tenant: str) -> list[Stored]:
+        """One put each: no erasure touches the objects of the life that a document is in."""
+        lives = await self._catalog.lives(tenant, [document.document_id for document in documents])
+
+        async def store(document: NewDocument) -> Stored:
+            life = lives.get(document.document_id, 0)
+            key = await self._objects.put(document.data, tenant, document.document_id, life)
+            return Stored(document, key, life)
+
+        return await asyncio.gather(*(store(document) for document in documents))
 
     async def fetch(self, document_id: str, scope: AccessScope, version: int | None = None) -> Fetched:
         """Whole text of a version, by default the current one. Raises NotFound."""
@@ -108,9 +141,9 @@ class Library:
     async def set_access(self, document_id: str, access: Access, caller: AccessScope) -> None:
         """Change who may read a document. The very next search of any process knows. Raises NotFound, Denied."""
         _check_clearance(access, caller)
-        await self._catalog.set_access(document_id, access, caller, new_batch())
+        job = await self._catalog.set_access(document_id, access, caller, new_batch(), OWN_SECONDS)
         # Taking rights away holds from here on. Giving them is complete once the index knows, too.
-        await self._apply_access(caller.tenant, document_id)
+        await self._do(job)
 
     async def delete(self, document_id: str, caller: AccessScope) -> str:
         """Hide a document at once; returns the batch of the job that erases it. Raises NotFound."""

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from common.errors import Conflict
+from common.jobs import Job
 from common.security.access import Access, AccessScope
 from knowledge_base.documents import (
     Accepted,
     Hit,
     IndexedChunk,
-    NewDocument,
     ParsedDocument,
+    Publication,
     Published,
+    Stored,
     Validity,
     Vector,
     Version,
@@ -60,15 +63,16 @@ class ChunkIndex(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Bytes under their own SHA-256, apart for each document; writing twice is harmless."""
+    """Bytes under their own SHA-256, apart for each life of a document; writing twice is harmless."""
 
-    async def put(self, data: bytes, tenant: str, document_id: str) -> str:
-        """Store and return the key. No two documents share an object, so that one can be erased."""
+    async def put(self, data: bytes, tenant: str, document_id: str, life: int) -> str:
+        """Store and return the key. No two documents or lives share an object, so that one can be erased."""
 
     async def get(self, key: str) -> bytes:
         """The bytes; raises NotFound."""
 
-    async def delete(self, key: str) -> None: ...
+    async def erase(self, tenant: str, document_id: str, life: int) -> None:
+        """Delete all objects of one life of a document, whoever put them."""
 
 
 class Parser(Protocol):
@@ -83,25 +87,32 @@ class Parser(Protocol):
 class Catalog(Protocol):
     """The one truth about which documents there are, in which version, and who may read them."""
 
-    async def accept(
-        self, document: NewDocument, object_key: str, created_by: AccessScope, batch: str, operator: bool = False
-    ) -> Accepted:
-        """Record a version and its ingest job in one transaction.
+    async def lives(self, tenant: str, document_ids: Sequence[str]) -> dict[str, int]:
+        """The lives that these ids are in; those that were never deleted are left out."""
 
-        Raises Conflict if the id belongs to a document that the caller may not read; an operator may replace any.
+    async def accept(
+        self, offered: Sequence[Stored], created_by: AccessScope, batch: str, operator: bool = False
+    ) -> list[Accepted | Conflict | None]:
+        """Record versions and their ingest jobs in one transaction.
+
+        Conflict if the id belongs to a document that the caller may not read; an operator may replace any. None if it
+        was deleted since its bytes were stored, which belong to its next life now.
         """
 
-    async def publish(self, published: Sequence[Published]) -> list[Validity]:
-        """Make versions count, all in one transaction; returns those whose time ended by it."""
+    async def publish(self, published: Sequence[Published]) -> Publication:
+        """Make versions count, all in one transaction; a version that was deleted stays so."""
 
-    async def set_access(self, document_id: str, access: Access, scope: AccessScope, batch: str) -> None:
-        """Change who may read a document, and record the job that tells the index. Raises NotFound."""
+    async def set_access(self, document_id: str, access: Access, scope: AccessScope, batch: str, delay: float) -> Job:
+        """Change who may read a document, and record the job that tells the index. Raises NotFound.
+
+        The caller does that job; if he dies, a worker takes it up after `delay` seconds.
+        """
 
     async def delete(self, document_id: str, scope: AccessScope, batch: str) -> None:
         """Hide a document from everyone, and record the job that erases it. Raises NotFound."""
 
-    async def forget(self, tenant: str, document_id: str, up_to: int) -> list[str]:
-        """Drop the versions of a deleted document; returns the objects that nothing else of it uses."""
+    async def forget(self, tenant: str, document_id: str, up_to: int) -> None:
+        """Drop the versions of a deleted document."""
 
     async def latest(self, tenant: str, document_id: str) -> int:
         """Number of the newest version, published or not; 0 if there is none."""

@@ -96,12 +96,12 @@ class IngestWorker:
         task = Task(**job.payload)
         try:
             if task.kind == "ingest":
-                return await self._extract(job, await self._catalog.version(job.tenant, task.document_id, task.version))
+                return await self._ingest(job, task)
             if task.kind == "access":
-                await self.apply_access(job.tenant, task.document_id)
+                await self.change_access(job)
             else:
                 await self._erase(job.tenant, task)
-            await self._queue.finish([job])
+                await self._queue.finish([job])
         except (Refused, NotFound) as error:
             await self._queue.fail(job, str(error), retry=False)
         except Exception as error:
@@ -109,6 +109,11 @@ class IngestWorker:
             known = isinstance(error, AppError)
             await self._queue.fail(job, str(error) if known else "It could not be processed; see the log.", retry=True)
         return None
+
+    async def change_access(self, job: Job) -> None:
+        """Do the job of a change of rights."""
+        await self.apply_access(job.tenant, Task(**job.payload).document_id)
+        await self._queue.finish([job])
 
     async def apply_access(self, tenant: str, document_id: str) -> None:
         """Tell the index who may read a document, until both agree: another change may come in between."""
@@ -118,16 +123,30 @@ class IngestWorker:
             applied = wanted
 
     async def _erase(self, tenant: str, task: Task) -> None:
+        """Rows go last: as long as they are there, the erasure is known to be unfinished. Safe to repeat."""
         await self._index.remove(tenant, task.document_id, task.version)
-        for key in await self._catalog.forget(tenant, task.document_id, task.version):
-            await self._objects.delete(key)
+        await self._objects.erase(tenant, task.document_id, task.life)
         # Until then the text is still in older files of the index.
         await self._index.optimize()
+        await self._catalog.forget(tenant, task.document_id, task.version)
 
-    async def _extract(self, job: Job, version: Version) -> Prepared:
+    async def _overtaken(self, job: Job) -> None:
+        """A document that was deleted while its ingest was under way: erase what that has left since."""
+        await self._erase(job.tenant, Task(**job.payload))
+        await self._queue.fail(job, "It was deleted before it became searchable.", retry=False)
+
+    async def _ingest(self, job: Job, task: Task) -> Prepared | None:
+        try:
+            version = await self._catalog.version(job.tenant, task.document_id, task.version)
+        except NotFound:
+            await self._overtaken(job)
+            return None
+        return await self._extract(job, version, task.life)
+
+    async def _extract(self, job: Job, version: Version, life: int) -> Prepared:
         parsed = await self._parser.parse(version.name, await self._objects.get(version.object_key))
         title = version.title or parsed.title or PurePath(version.name).stem
-        text_key = await self._objects.put(parsed.text.encode(), version.tenant, version.document_id)
+        text_key = await self._objects.put(parsed.text.encode(), version.tenant, version.document_id, life)
         chunks = chunk(parsed.text)
         vectors = await self._embedder.embed([embedding_text(title, part) for part in chunks])
         published = Published(version.tenant, version.document_id, version.version, title, text_key, version.created_at)
@@ -148,12 +167,15 @@ class IngestWorker:
         if not prepared:
             return
         await self._index.add([part for document in prepared for part in document.chunks])
-        ended = await self._catalog.publish([document.published for document in prepared])
-        if ended:
-            await self._index.supersede(ended)
-        for document in prepared:
-            # Rights may have changed since the chunks were made.
-            item = document.published
-            if await self._catalog.access(item.tenant, item.document_id) != document.chunks[0].access:
-                await self.apply_access(item.tenant, item.document_id)
-        await self._queue.finish([document.job for document in prepared])
+        publication = await self._catalog.publish([document.published for document in prepared])
+        await self._index.supersede(publication.ended)
+        done = []
+        for document, rights in zip(prepared, publication.rights, strict=True):
+            if rights is None:
+                await self._overtaken(document.job)
+                continue
+            if rights != document.chunks[0].access:
+                # They have changed since the chunks were made.
+                await self.apply_access(document.published.tenant, document.published.document_id)
+            done.append(document.job)
+        await self._queue.finish(done)

@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from common.errors import NotFound, Unavailable
 
-_KEY = re.compile(r"([0-9a-f]{2})([0-9a-f]{30})-([0-9a-f]{64})")
+_KEY = re.compile(r"([0-9a-f]{32})-([0-9a-f]{64})")
+_SMALL = 64 * 1024
+"""Bytes that are hashed faster than a thread is asked to."""
 
 
 class LocalObjects:
@@ -20,13 +23,13 @@ class LocalObjects:
         self._location = location
         self._opened: Any = None
 
-    async def put(self, data: bytes, tenant: str, document_id: str) -> str:
+    async def put(self, data: bytes, tenant: str, document_id: str, life: int = 0) -> str:
         """Store and return the key. A reader sees the whole object or none."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        owner = _digest(f"{tenant}\0{document_id}".encode())[:32]
-        key = f"{owner}-{await asyncio.to_thread(_digest, data)}"
+        digest = _digest(data) if len(data) < _SMALL else await asyncio.to_thread(_digest, data)
+        key = f"{_owner(tenant, document_id, life)}-{digest}"
         with contextlib.suppress(AlreadyExistsError):
             await obstore.put_async(self._store(), _path(key), data, mode="create")
         return key
@@ -41,16 +44,22 @@ class LocalObjects:
             data = bytes(await found.bytes_async())
         except FileNotFoundError:
             raise NotFound(f"There is no object {key}.") from None
-        if await asyncio.to_thread(_digest, data) != key.partition("-")[2]:
+        found_digest = _digest(data) if len(data) < _SMALL else await asyncio.to_thread(_digest, data)
+        if found_digest != key.partition("-")[2]:
             raise Unavailable(f"The object {key} is damaged.", "The operator restores it from a backup.")
         return data
 
-    async def delete(self, key: str) -> None:
-        """Delete; nothing happens if there is no such object."""
+    async def erase(self, tenant: str, document_id: str, life: int = 0) -> None:
+        """Delete all objects of one life of a document."""
         import obstore
 
-        with contextlib.suppress(FileNotFoundError):
-            await obstore.delete_async(self._store(), _path(key))
+        store, place = self._store(), _place(_owner(tenant, document_id, life))
+        async for found in obstore.list(store, place):
+            with contextlib.suppress(FileNotFoundError):
+                await obstore.delete_async(store, [item["path"] for item in found])
+        if (folder := _folder(self._location)) is not None:
+            # A writer that was killed leaves a part of an object, which the store does not list.
+            await asyncio.to_thread(shutil.rmtree, folder / place, ignore_errors=True)
 
     def _store(self) -> Any:
         if self._opened is None:
@@ -76,7 +85,16 @@ def _path(key: str) -> str:
     match = _KEY.fullmatch(key)
     if match is None:
         raise NotFound("That is not the key of an object.")
-    return "/".join(match.groups())
+    return f"{_place(match[1])}/{match[2]}"
+
+
+def _owner(tenant: str, document_id: str, life: int) -> str:
+    return _digest(f"{tenant}\0{document_id}\0{life}".encode())[:32]
+
+
+def _place(owner: str) -> str:
+    """The folder of all objects of an owner."""
+    return f"{owner[:2]}/{owner[2:]}"
 
 
 def _digest(data: bytes) -> str:

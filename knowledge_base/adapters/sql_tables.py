@@ -20,6 +20,8 @@ documents = Table(
     Column("classification", String(20), nullable=False),
     Column("groups", JSON, nullable=False),
     Column("owners", JSON, nullable=False),
+    # Versions up to this one were deleted, whether they have been erased yet or not. It numbers the document's life.
+    Column("erased_to", Integer, nullable=False),
     Column("deleted_at", Float),
     Column("deleted_by", String(200)),
 )
@@ -84,10 +86,10 @@ def is_version(tenant: str, document_id: str) -> Any:
 
 
 def joined() -> Select[Any]:
-    """Versions with the rights of their documents."""
+    """Versions with the rights of their documents, deleted ones left out."""
     same = (versions.c.tenant == documents.c.tenant) & (versions.c.document_id == documents.c.id)
     rights = (documents.c.classification, documents.c.groups, documents.c.owners, documents.c.current_version)
-    return select(versions, *rights).join_from(documents, versions, same)
+    return select(versions, *rights).join_from(documents, versions, same & (versions.c.version > documents.c.erased_to))
 
 
 def access_of(row: RowMapping) -> Access:

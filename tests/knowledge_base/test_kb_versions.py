@@ -119,7 +119,7 @@ async def test_access_changes_are_seen_by_the_very_next_search_of_another_proces
 async def test_a_revocation_holds_even_if_the_index_never_hears_of_it(tmp_path: Path) -> None:
     async with knowledge_base_in(tmp_path) as knowledge_base:
         await add_all(knowledge_base, [document("tea", "Oolong.")])
-        await knowledge_base.catalog.set_access("tea", Access("internal"), ALICE, "batch")  # and then a crash
+        await knowledge_base.catalog.set_access("tea", Access("internal"), ALICE, "batch", 0)  # and then a crash
         assert await texts(knowledge_base, "oolong") == []
         assert len(await knowledge_base.index.search_text("oolong", Restriction(PAT), 5)) == 1
         while await knowledge_base.queue.pending():

@@ -37,27 +37,28 @@ async def test_unknown_and_malformed_keys_are_not_found(tmp_path: Path) -> None:
     for key in (valid, "", "../../etc/passwd", "0" * 97, valid.upper().replace("0", "A"), valid + "\n", "/" * 97):
         with pytest.raises(NotFound):
             await objects.get(key)
+
+
+@pytest.mark.parametrize("url", ["memory:///", "folder"])
+async def test_documents_and_their_lives_share_no_object_so_that_one_can_be_erased(tmp_path: Path, url: str) -> None:
+    objects = LocalObjects(tmp_path if url == "folder" else url)
+    places = (("acme", "a", 0), ("acme", "b", 0), ("other", "a", 0), ("acme", "a", 1))
+    keys = [await objects.put(b"text", *place) for place in places]
+    assert len(set(keys)) == 4
+    await objects.erase(*places[0])
     with pytest.raises(NotFound):
-        await objects.delete("../x")
-    await objects.delete(valid)
+        await objects.get(keys[0])
+    assert [await objects.get(key) for key in keys[1:]] == [b"text"] * 3
 
 
-async def test_documents_share_no_object_so_that_one_can_be_erased(tmp_path: Path) -> None:
+async def test_erased_is_gone(tmp_path: Path) -> None:
     objects = LocalObjects(tmp_path)
-    places = (("acme", "a"), ("acme", "b"), ("other", "a"))
-    keys = [await objects.put(b"text", tenant, document_id) for tenant, document_id in places]
-    assert len(set(keys)) == 3
-    await objects.delete(keys[0])
-    assert await objects.get(keys[1]) == b"text"
-
-
-async def test_deleted_is_gone(tmp_path: Path) -> None:
-    objects = LocalObjects(tmp_path)
-    key = await objects.put(b"text", "acme", "doc")
-    await objects.delete(key)
-    await objects.delete(key)
-    with pytest.raises(NotFound):
-        await objects.get(key)
+    for data in (b"text", b"other text"):
+        await objects.put(data, "acme", "doc")
+    file = files_in(tmp_path)[0]
+    file.with_name(f"{file.name}#1").write_bytes(b"what a killed writer leaves")
+    for _ in range(2):
+        await objects.erase("acme", "doc")
     assert not files_in(tmp_path)
 
 
