@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cedarpy
 
@@ -34,10 +35,11 @@ class ToolPolicy:
             "resource": self._server,
             "context": {},
         }
-        return cedarpy.is_authorized(request, self._policies, _entities(principal)).allowed
+        return cedarpy.is_authorized(request, self._policies, json.dumps([caller_entity(principal)])).allowed
 
 
-def _entities(principal: Principal) -> str:
+def caller_entity(principal: Principal) -> dict[str, Any]:
+    """The caller as Cedar's entity `CALLER`."""
     attributes = {
         "subject": principal.subject,
         "tenant": principal.tenant,
@@ -46,4 +48,4 @@ def _entities(principal: Principal) -> str:
         "scopes": sorted(principal.scopes),
         "clearance": LEVELS[principal.clearance],
     }
-    return json.dumps([{"uid": CALLER, "attrs": attributes, "parents": []}])
+    return {"uid": CALLER, "attrs": attributes, "parents": []}

@@ -25,6 +25,8 @@ from knowledge_base.bootstrap import build_knowledge_base
 from knowledge_base.settings import KnowledgeBaseSettings
 
 INDEX_SECONDS = 90.0
+DEMO = {"DEVOPS_TENANT": "fernhill", "DEVOPS_NAMESPACE_GROUPS": '{"*": ["engineering"]}'}
+"""Settings of the demo company: its engineers alone see its cluster."""
 
 
 def run_demo(once: bool, data_dir: Path | None) -> int:
@@ -33,6 +35,7 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
     # The demo has its own folder, so that it never touches other data.
     folder = (data_dir or Path(".triptych") / "demo").absolute()
     os.environ["TRIPTYCH_DATA_DIR"] = str(folder)
+    os.environ |= DEMO
     settings = load_settings(CommonSettings, data_dir=folder)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     tokens = create_keys(ApiKeyStore(api_keys_path(settings)))

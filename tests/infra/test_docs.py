@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
-PATH = re.compile(r"`((?:common|knowledge_base|infra|tests|docs)/[\w./*-]+)`")
+PATH = re.compile(r"`((?:common|knowledge_base|devops|infra|tests|docs)/[\w./*-]+)`")
 COMMAND = re.compile(r"^(?:\.venv/bin/|uv run )?triptych ([a-z][\w-]*(?: [a-z][\w-]*)?)", re.MULTILINE)
 
 

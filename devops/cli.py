@@ -1,0 +1,48 @@
+"""What the DevOps server registers with the suite."""
+
+from common.security.signing import load_signing_key
+from common.settings import CommonSettings, load_settings
+from common.tour import Narrator, Stage
+from common.vertical import Check, Served, Vertical
+from devops.settings import DevopsSettings
+
+
+def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
+    """The server; imported here, since commands do not need it."""
+    from devops.server import build as build_server
+
+    return build_server(common, base_url, stdio)
+
+
+async def tour(narrator: Narrator, stage: Stage) -> None:
+    """This vertical's part of the demo."""
+    from devops.tour import tell
+
+    await tell(narrator, stage)
+
+
+async def check_clusters(settings: CommonSettings) -> str:
+    """Asks every cluster for its namespaces."""
+    from devops.bootstrap import build_devops, opened
+    from devops.kinds import NAMESPACE
+    from devops.ports import Query
+
+    devops = build_devops(settings, load_settings(DevopsSettings), load_signing_key(settings))
+    async with opened(devops):
+        names = []
+        for cluster in devops.backends:
+            await cluster.table(NAMESPACE, Query(limit=1))
+            names.append(f"{cluster.name}{' (simulated)' if cluster.simulated else ''}")
+    return f"{', '.join(names)} can be read; mode {devops.settings.mode}"
+
+
+vertical = Vertical(
+    name="devops",
+    prefix="devops",
+    title="DevOps",
+    port=8002,
+    settings=DevopsSettings,
+    build=build,
+    tour=tour,
+    checks=(Check("clusters", check_clusters),),
+)

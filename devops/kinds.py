@@ -1,0 +1,57 @@
+"""The kinds of Kubernetes objects that this server knows; no other can be named."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind, and where the API serves it."""
+
+    name: str
+    plural: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Path of the collection or the object, as the API server has it."""
+        parts = ["apis", self.group] if self.group else ["api"]
+        parts.append(self.version)
+        if self.namespaced and namespace is not None:
+            parts += ["namespaces", namespace]
+        return "/" + "/".join([*parts, self.plural, *([name] if name is not None else [])])
+
+
+NAMESPACE = Kind("Namespace", "namespaces", namespaced=False)
+NODE = Kind("Node", "nodes", namespaced=False)
+POD = Kind("Pod", "pods")
+EVENT = Kind("Event", "events")
+CONFIG_MAP = Kind("ConfigMap", "configmaps")
+SECRET = Kind("Secret", "secrets")
+SERVICE = Kind("Service", "services")
+SERVICE_ACCOUNT = Kind("ServiceAccount", "serviceaccounts")
+VOLUME_CLAIM = Kind("PersistentVolumeClaim", "persistentvolumeclaims")
+QUOTA = Kind("ResourceQuota", "resourcequotas")
+DEPLOYMENT = Kind("Deployment", "deployments", "apps")
+STATEFUL_SET = Kind("StatefulSet", "statefulsets", "apps")
+DAEMON_SET = Kind("DaemonSet", "daemonsets", "apps")
+REPLICA_SET = Kind("ReplicaSet", "replicasets", "apps")
+JOB = Kind("Job", "jobs", "batch")
+CRON_JOB = Kind("CronJob", "cronjobs", "batch")
+BUDGET = Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy")
+AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2")
+INGRESS = Kind("Ingress", "ingresses", "networking.k8s.io")
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        *(NAMESPACE, NODE, POD, EVENT, CONFIG_MAP, SECRET, SERVICE, SERVICE_ACCOUNT, VOLUME_CLAIM, QUOTA),
+        *(DEPLOYMENT, STATEFUL_SET, DAEMON_SET, REPLICA_SET, JOB, CRON_JOB, BUDGET, AUTOSCALER, INGRESS),
+    )
+}
+WORKLOADS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)
+"""Kinds that run pods for a long time, in the order in which they are listed."""

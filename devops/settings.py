@@ -1,0 +1,43 @@
+"""Settings of the DevOps server."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.settings import CommaList
+
+
+class DevopsSettings(BaseSettings):
+    """Settings of the DevOps server."""
+
+    model_config = SettingsConfigDict(env_prefix="DEVOPS_", env_file=".env", extra="ignore", frozen=True)
+
+    cluster: Literal["simulated", "kubeconfig", "in-cluster"] = Field(
+        "simulated", description="simulated: a small cluster in data_dir; kubeconfig; in-cluster: the pod's own account"
+    )
+    mode: Literal["read-only", "read-write"] = Field(
+        "read-only", description="read-only: tools that change something do not exist"
+    )
+    kubeconfig: Path | None = Field(None, description="file; default: ~/.kube/config")
+    contexts: CommaList = Field([], description="contexts of that file, each a cluster; default: its current one")
+    impersonate: bool = Field(
+        False, description="act as the caller (subject and groups), so that the cluster's own RBAC decides, too"
+    )
+    request_timeout_seconds: float = Field(10.0, gt=0, le=60, description="deadline of one request to a cluster")
+    prometheus_url: str | None = Field(
+        None, description="Prometheus for get_metrics over time; unset: current use only"
+    )
+    prometheus_token: SecretStr | None = Field(None, description="bearer token for Prometheus")
+    tenant: str = Field("local", description="whose clusters these are; callers of other tenants see no namespace")
+    namespace_groups: dict[str, list[str]] = Field(
+        {},
+        description='JSON: groups that see a namespace, {"production": ["sre"], "*": ["engineering"]}; {}: everybody',
+    )
+    namespace_policy: Path | None = Field(None, description="Cedar file instead of devops/policies/namespaces.cedar")
+    max_log_bytes: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="most that get_logs reads at once")
+
+    def folder(self, data_dir: Path) -> Path:
+        """Where the embedded profile keeps this vertical's data."""
+        return data_dir / "devops"
