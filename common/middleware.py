@@ -34,6 +34,8 @@ Next = CallNext[Any, Any]
 
 CALLS = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}
 LISTS = {"tools/list", "resources/list", "resources/templates/list", "prompts/list"}
+MISSING = "Missing required arguments"
+"""How FastMCP begins the ValueError for a prompt without an argument; the rest are the names of arguments."""
 REQUEST_FAILED = -32000
 """JSON-RPC code for a request that failed outside of a tool."""
 
@@ -62,10 +64,11 @@ def field(context: Context, name: str) -> Any:
 
 
 def action_of(context: Context) -> str:
-    """The policy action of a call: the tool's name, `read_resource` or `get_prompt`."""
-    if context.method == "tools/call":
-        return str(field(context, "name"))
-    return "read_resource" if context.method == "resources/read" else "get_prompt"
+    """The policy action of a call: the tool's name, `prompt:` and the prompt's name, or `read_resource`."""
+    if context.method == "resources/read":
+        return "read_resource"
+    name = str(field(context, "name"))
+    return name if context.method == "tools/call" else f"prompt:{name}"
 
 
 def first_round_of(context: Context) -> str | None:
@@ -80,6 +83,8 @@ def outcome_of(error: BaseException) -> str:
             return candidate.code
     is_refused = isinstance(error, MCPError) and error.error.code == INVALID_PARAMS
     if is_refused or isinstance(error, ValidationError | PydanticValidationError):
+        return "invalid_input"
+    if isinstance(error, PromptError) and isinstance(error.__cause__, ValueError):
         return "invalid_input"
     return "unknown" if isinstance(error, NotFoundError) else "error"
 
@@ -143,8 +148,10 @@ class ErrorStep(Step):
             if isinstance(candidate, AppError):
                 log.info("call.failed", action=call and call.action, outcome=candidate.code)
                 return kind(str(candidate))
-            if isinstance(candidate, PydanticValidationError) and isinstance(error, ValidationError):
+            if isinstance(candidate, PydanticValidationError) and isinstance(error, ValidationError | PromptError):
                 return kind(describe_validation(candidate))
+            if kind is PromptError and str(candidate).startswith(MISSING):
+                return kind(f"{candidate}. Give them, and ask again.")
         if isinstance(error, NotFoundError | MCPError):
             return error
         if isinstance(error, FastMCPError) and error.__cause__ is None:
@@ -283,8 +290,9 @@ class PolicyStep(Step):
         principal = current_principal.get()
         if context.method == "tools/list":
             return [tool for tool in items if self.policy.allows(principal, tool.name)]
-        action = "get_prompt" if context.method == "prompts/list" else "read_resource"
-        return items if self.policy.allows(principal, action) else []
+        if context.method == "prompts/list":
+            return [prompt for prompt in items if self.policy.allows(principal, f"prompt:{prompt.name}")]
+        return items if self.policy.allows(principal, "read_resource") else []
 
 
 class DeadlineStep(Step):

@@ -11,6 +11,7 @@ from common.settings import CommonSettings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from common.evals import Evals
     from common.runtime import Runtime
     from common.tour import Narrator, Stage
 
@@ -51,3 +52,5 @@ class Vertical:
     """Work on background jobs until cancelled."""
     commands: Sequence[Callable[..., None]] = ()
     checks: Sequence[Check] = ()
+    evals: "Callable[[], Evals] | None" = None
+    """Questions whose answers are known, for `triptych evals`."""

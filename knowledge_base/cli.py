@@ -15,6 +15,7 @@ from knowledge_base.settings import KnowledgeBaseSettings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from common.evals import Evals
     from common.tour import Narrator, Stage
     from knowledge_base.bootstrap import KnowledgeBase
     from knowledge_base.ingest import Outcome
@@ -42,6 +43,13 @@ async def tour(narrator: "Narrator", stage: "Stage") -> None:
     from knowledge_base.tour import tell
 
     await tell(narrator, stage)
+
+
+def evals() -> "Evals":
+    """The questions that `triptych evals` asks."""
+    from knowledge_base.evals.scoring import evals
+
+    return evals()
 
 
 async def check_search(settings: CommonSettings) -> str:
@@ -150,4 +158,5 @@ vertical = Vertical(
     work=work,
     commands=(ingest,),
     checks=(Check("search", check_search),),
+    evals=evals,
 )

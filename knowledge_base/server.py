@@ -39,6 +39,7 @@ from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
 from knowledge_base.citations import parse_citation
 from knowledge_base.documents import NewDocument
 from knowledge_base.library import AccessInput, metadata_from
+from knowledge_base.prompts import add_prompts
 from knowledge_base.search import Mode
 from knowledge_base.settings import KnowledgeBaseSettings
 
@@ -73,6 +74,7 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_reading_tools(server, knowledge_base)
     add_version_tools(server, knowledge_base)
     add_writing_tools(server, knowledge_base)
+    add_prompts(server)
     return Served(build_app(server, runtime, base_url, console_routes(runtime)), server, runtime)
 
 

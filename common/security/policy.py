@@ -17,7 +17,7 @@ CALLER = {"type": "Caller", "id": "caller"}
 
 
 class ToolPolicy:
-    """Decides by action (a tool's name, `read_resource`, `get_prompt`, `console:...`) and server."""
+    """Decides by action (a tool's name, `read_resource`, `prompt:...`, `console:...`) and server."""
 
     def __init__(self, server: str, files: Sequence[Path]) -> None:
         try:

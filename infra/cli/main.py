@@ -94,6 +94,24 @@ def seed(data_dir: DataDir = None) -> None:
 
 
 @app.command()
+def evals(
+    vertical: Annotated[Name | None, typer.Option(help="default: every vertical that has questions")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for scripts")] = False,
+    model: Annotated[str | None, typer.Option(help="let this model answer, too; needs ANTHROPIC_API_KEY")] = None,
+    url: Annotated[str | None, typer.Option(help="a running server with the demo company")] = None,
+    keys: Annotated[Path | None, typer.Option(help='for --url: a file {"alice": "tk_...", ...}')] = None,
+) -> None:
+    """Ask questions whose answers are known, and score what comes back. Exit 0 only if it is good enough.
+
+    Example: triptych evals --vertical knowledge-base
+    """
+    from infra.evals import run_evals
+
+    names = [vertical] if vertical else vertical_names()
+    raise typer.Exit(0 if run_evals([load_vertical(name) for name in names], as_json, model, url, keys) else 1)
+
+
+@app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="end after the tour", envvar="ONCE")] = False,
     data_dir: DataDir = None,

@@ -13,16 +13,15 @@ from rich.table import Table
 
 from common.cli.connect import command_line
 from common.observability.logging import configure_logging
+from common.people import create_keys
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
 from infra.cli.verticals import load_vertical, vertical_names
-from infra.demo.people import PEOPLE, create_keys
+from infra.demo.people import PEOPLE
 from infra.demo.servers import RunningServer, running, wait_ready
 from infra.demo.tour import tell_safety
-from infra.seed.load import accept_seed
-from knowledge_base.bootstrap import build_knowledge_base
-from knowledge_base.settings import KnowledgeBaseSettings
+from infra.seed.load import hand_in, wait_indexed
 
 INDEX_SECONDS = 90.0
 DEMO = {"DEVOPS_TENANT": "fernhill", "DEVOPS_NAMESPACE_GROUPS": '{"*": ["engineering"]}'}
@@ -38,7 +37,7 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
     os.environ |= DEMO
     settings = load_settings(CommonSettings, data_dir=folder)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
-    tokens = create_keys(ApiKeyStore(api_keys_path(settings)))
+    tokens = create_keys(ApiKeyStore(api_keys_path(settings)), PEOPLE)
     verticals = [load_vertical(name) for name in vertical_names()]
     console.print("[bold]Triptych[/bold]: MCP applications on one shared base, with an invented company's documents")
     started = time.monotonic()
@@ -55,36 +54,14 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
 
 def _start(console: Console, settings: CommonSettings, servers: list[RunningServer]) -> None:
     with console.status("handing in the documents of the demo company ..."):
-        handed_in = asyncio.run(_accept(settings))
+        handed_in = asyncio.run(hand_in(settings))
     for server in servers:
         with console.status(f"starting {server.name} ..."):
             seconds = wait_ready(server)
         console.print(f"  [green]✓[/green] {server.name} is ready at {server.url} ({seconds:.1f} s)")
     with console.status("reading, embedding and indexing the documents ..."):
-        seconds = asyncio.run(_wait_indexed(settings))
+        seconds = asyncio.run(wait_indexed(settings, INDEX_SECONDS))
     console.print(f"  [green]✓[/green] {handed_in} new documents are searchable ({seconds:.1f} s)")
-
-
-async def _accept(settings: CommonSettings) -> int:
-    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
-    try:
-        await knowledge_base.catalog.open()
-        return await accept_seed(knowledge_base)
-    finally:
-        await knowledge_base.engine.dispose()
-
-
-async def _wait_indexed(settings: CommonSettings) -> float:
-    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
-    started = time.monotonic()
-    try:
-        while await knowledge_base.queue.pending():
-            if time.monotonic() - started > INDEX_SECONDS:
-                raise RuntimeError("the documents were not indexed in time; see the server's log")
-            await asyncio.sleep(0.1)
-    finally:
-        await knowledge_base.engine.dispose()
-    return time.monotonic() - started
 
 
 async def _tell(

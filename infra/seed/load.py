@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +72,30 @@ async def accept_seed(knowledge_base: KnowledgeBase) -> int:
             accepted = await knowledge_base.library.add(document, operator, operator=True)
             changed += accepted.batch is not None
     return changed
+
+
+async def hand_in(settings: CommonSettings) -> int:
+    """Accept the seed into backends that a server uses at the same time; returns how many versions were new."""
+    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
+    try:
+        await knowledge_base.catalog.open()
+        return await accept_seed(knowledge_base)
+    finally:
+        await knowledge_base.engine.dispose()
+
+
+async def wait_indexed(settings: CommonSettings, within: float) -> float:
+    """Seconds until the servers have worked on every job. Raises RuntimeError after `within` seconds."""
+    knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
+    started = time.monotonic()
+    try:
+        while await knowledge_base.queue.pending():
+            if time.monotonic() - started > within:
+                raise RuntimeError("the documents were not indexed in time; see the server's log")
+            await asyncio.sleep(0.1)
+    finally:
+        await knowledge_base.engine.dispose()
+    return time.monotonic() - started
 
 
 def load_company(data_dir: Path | None) -> None:

@@ -1,0 +1,155 @@
+"""`triptych evals`: asks the verticals' questions, scores the answers, and says what was missed."""
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from common.ask import ask, model_api
+from common.errors import InvalidInput
+from common.evals import Evals, Miss, ModelQuestion, Report, Score, holds
+from common.people import create_keys
+from common.security.api_keys import ApiKeyStore, api_keys_path
+from common.settings import CommonSettings, load_settings
+from common.tour import Stage
+from common.vertical import Vertical
+from infra.demo.servers import running, wait_ready
+from infra.seed.load import hand_in, wait_indexed
+
+INDEX_SECONDS = 900.0
+
+
+def run_evals(
+    verticals: Sequence[Vertical], as_json: bool, model: str | None, url: str | None, keys: Path | None
+) -> bool:
+    """Ask, print, and say whether every score was reached. Without `url` the demo company is served for the purpose."""
+    asked = {vertical.name: vertical.evals() for vertical in verticals if vertical.evals}
+    console = Console(stderr=as_json)
+    with _stages(asked, url, keys, console) as stages:
+        reports = {name: asyncio.run(_report(evals, stages[name], model)) for name, evals in asked.items()}
+    if as_json:
+        document = {name: {**asdict(report), "passed": report.passed} for name, report in reports.items()}
+        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - the command's output
+    else:
+        for name, report in reports.items():
+            _show(console, name, report)
+    return all(report.passed for report in reports.values())
+
+
+@contextmanager
+def _stages(
+    asked: Mapping[str, Evals], url: str | None, keys: Path | None, console: Console
+) -> Iterator[Mapping[str, Stage]]:
+    if url is None:
+        with (
+            tempfile.TemporaryDirectory(prefix="triptych-evals-") as folder,
+            _serving(asked, folder, console) as stages,
+        ):
+            yield stages
+    else:
+        if len(asked) != 1 or keys is None:
+            raise InvalidInput("A running server is one vertical.", "Give --vertical, and --keys for --url.")
+        yield {name: Stage(url.rstrip("/").removesuffix("/mcp"), _tokens(keys)) for name in asked}
+
+
+def _tokens(keys: Path) -> dict[str, str]:
+    try:
+        tokens = json.loads(keys.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{keys} cannot be used: {error}", 'It holds {"alice": "tk_...", ...}.') from None
+    if not isinstance(tokens, dict) or not all(isinstance(each, str) for each in tokens.values()):
+        raise InvalidInput(f"{keys} names no keys.", 'It holds {"alice": "tk_...", ...}.')
+    return tokens
+
+
+@contextmanager
+def _serving(asked: Mapping[str, Evals], folder: str, console: Console) -> Iterator[Mapping[str, Stage]]:
+    """The demo company behind real servers in a folder of their own."""
+    os.environ |= {
+        "TRIPTYCH_DATA_DIR": folder,
+        "TRIPTYCH_RATE_LIMIT_PER_SECOND": "1000",
+        "TRIPTYCH_RATE_LIMIT_BURST": "1000",
+    }
+    settings = load_settings(CommonSettings)
+    people = {person.name: person for evals in asked.values() for person in evals.people}
+    tokens = create_keys(ApiKeyStore(api_keys_path(settings)), list(people.values()))
+    with running([(name, 0) for name in asked], Path(folder)) as servers:
+        with console.status("serving and indexing the documents of the demo company ..."):
+            for server in servers:
+                wait_ready(server)
+            asyncio.run(hand_in(settings))
+            asyncio.run(wait_indexed(settings, INDEX_SECONDS))
+        yield {server.name: Stage(server.url, tokens) for server in servers}
+
+
+async def _report(evals: Evals, stage: Stage, model: str | None) -> Report:
+    report = await evals.ask(stage)
+    if model is None:
+        return report
+    score, misses = await _ask_model(evals, stage, model)
+    return Report([*report.scores, *score], [*report.misses, *misses])
+
+
+async def _ask_model(evals: Evals, stage: Stage, model: str) -> tuple[list[Score], list[Miss]]:
+    facts: list[bool] = []
+    cited: list[bool] = []
+    misses = []
+    async with model_api() as api:
+        for question in evals.model_questions:
+            if question.person not in stage.tokens:
+                continue
+            text = await _answer(api, model, evals.prompt, stage, question)
+            missing = [fact for fact in question.facts if not holds(text, fact)]
+            facts += [fact not in missing for fact in question.facts]
+            cited.append(question.source in text)
+            why = [f"does not say {fact!r}" for fact in missing] + (
+                [] if cited[-1] else [f"cites no {question.source}"]
+            )
+            if why:
+                misses.append(Miss(question.person, question.question, f"{model}: {'; '.join(why)}"))
+    least = evals.model_at_least
+    return [_share("model: facts", facts, least), _share("model: cites the document", cited, least)], misses
+
+
+def _share(name: str, seen: Sequence[bool], at_least: float) -> Score:
+    return Score(name, sum(seen) / len(seen) if seen else 0.0, len(seen), at_least)
+
+
+async def _answer(api: Any, model: str, prompt: str, stage: Stage, question: ModelQuestion) -> str:
+    async with stage.client(question.person) as client:
+        given = await client.get_prompt(prompt, {"question": question.question})
+        messages = [{"role": each.role, "content": each.content.text} for each in given.messages]
+        return (await ask(api, model, client, messages)).text
+
+
+def _show(console: Console, name: str, report: Report) -> None:
+    table = Table(
+        "score", "value", "must be", "of", "", title=f"{name}: {len(report.misses)} misses", title_justify="left"
+    )
+    for score in report.scores:
+        wanted = f"at least {score.at_least:g}" if score.at_least is not None else f"at most {score.at_most or 0:g}"
+        mark = "[green]✓[/green]" if score.passed else "[bold red]✗[/bold red]"
+        value = f"{score.value:.3f}" if score.at_least is not None else f"{score.value:g}"
+        table.add_row(score.name, value, wanted, str(score.asked), mark)
+    for miss in sorted(report.misses, key=lambda miss: (miss.question, miss.person)):
+        console.print(
+            f"[cyan]{escape(miss.person)}[/cyan] {escape(miss.question)}\n  {escape(miss.why)}", soft_wrap=True
+        )
+    console.print(table)
+
+
+def _explained(misses: Sequence[Miss]) -> dict[str, dict[str, list[str]]]:
+    """Question -> reason -> people."""
+    explained: dict[str, dict[str, list[str]]] = {}
+    for miss in sorted(misses, key=lambda miss: (miss.question, miss.person)):
+        explained.setdefault(miss.question, {}).setdefault(miss.why, []).append(miss.person)
+    return explained

@@ -1,0 +1,1 @@
+"""Questions about the demo company, and how well the knowledge base answers them."""
