@@ -17,6 +17,7 @@ from knowledge_base.citations import Citation
 from knowledge_base.comparison import Comparison, compare
 from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Stored, Version
 from knowledge_base.files import check_file
+from knowledge_base.filter_syntax import MAX_TEXT, METADATA_PREFIX, is_number, is_text, parse_field
 from knowledge_base.filters import Restriction
 from knowledge_base.ports import Catalog, ObjectStore
 
@@ -165,10 +166,20 @@ class Library:
 def metadata_from(value: Mapping[str, Any]) -> Metadata:
     """Check metadata: names to text, numbers, booleans or lists of text. Raises InvalidInput."""
     try:
-        return _METADATA.validate_python(dict(value), strict=True)
+        found = _METADATA.validate_python(dict(value), strict=True)
     except ValidationError:
         hint = "Use text, numbers, true/false or lists of text as values."
         raise InvalidInput("The metadata cannot be used.", hint) from None
+    for name, item in found.items():
+        parse_field(METADATA_PREFIX + name, "metadata")
+        if not all(_storable(element) for element in (item if isinstance(item, list) else [item])):
+            hint = f"Text has at most {MAX_TEXT} characters, numbers are finite."
+            raise InvalidInput(f"The metadata of {name!r} cannot be used.", hint)
+    return found
+
+
+def _storable(value: MetadataValue) -> bool:
+    return is_text(value, MAX_TEXT) if isinstance(value, str) else is_number(value)
 
 
 def _check(document: NewDocument, caller: AccessScope) -> None:

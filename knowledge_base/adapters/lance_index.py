@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from common.errors import SettingsError, Unavailable
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.imports import ONE_AT_A_TIME
-from knowledge_base.adapters.lance_filter import STILL, literal, where
+from knowledge_base.adapters.lance_filter import STILL, facts_json, literal, where
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
 from knowledge_base.filters import Restriction
@@ -216,6 +216,7 @@ def _schema(dimension: int) -> "pyarrow.Schema":
             pa.field("key", pa.string(), nullable=False, metadata=primary),
             *(pa.field(name, pa.string()) for name in text),
             *(pa.field(name, pa.int32()) for name in ("version", "number", "start", "end")),
+            pa.field("facts", pa.json_()),
             pa.field("level", pa.int8()),
             pa.field("published_at", pa.float64()),
             pa.field("superseded_at", pa.float64()),
@@ -252,6 +253,7 @@ def _row(chunk: IndexedChunk) -> dict[str, Any]:
         "superseded_at": STILL,
         "readers": chunk.access.readers,
         "metadata": json.dumps(dict(chunk.metadata)),
+        "facts": facts_json(chunk.metadata),
         "vector": chunk.vector,
     }
 

@@ -1,5 +1,6 @@
 """Takes documents into the catalogue, a group of them with as many statements as one."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common import jobs
 from common.errors import Conflict
 from common.security.access import Access, AccessScope, may_read
+from knowledge_base.adapters.sql_filter import fact_rows, facts
 from knowledge_base.adapters.sql_tables import access_of, documents, readers, versions
 from knowledge_base.documents import Accepted, NewDocument, Stored, Task
 
@@ -24,7 +26,7 @@ class _Known:
     is_current: bool
     is_deleted: bool
     access: Access
-    content: tuple[str, Mapping[str, Any]]
+    content: tuple[str, str]
     title: str
 
 
@@ -52,6 +54,8 @@ async def accept(
     if taken:
         await _write_documents(connection, caller.tenant, {i: now[i] for i in now if now[i] != before.get(i)}, before)
         await connection.execute(insert(versions), [_version_row(*item, caller.subject) for item in taken])
+        if values := [row for item, number in taken for row in fact_rows(item.document, number)]:
+            await connection.execute(insert(facts), values)
         tasks = [Task("ingest", i.document.document_id, number, i.document.name, i.life) for i, number in taken]
         await jobs.enqueue(connection, batch, caller.tenant, caller.subject, [task.payload for task in tasks])
     return answers
@@ -88,7 +92,7 @@ def _known_of(row: RowMapping) -> _Known:
         is_current=row["current_version"] == row["latest_version"],
         is_deleted=row["deleted_at"] is not None,
         access=access_of(row),
-        content=(row["object_key"], row["metadata"]),
+        content=_content(row["object_key"], row["metadata"]),
         title=row["title"],
     )
 
@@ -97,15 +101,20 @@ def _unchanged(item: Stored, known: _Known) -> bool:
     return (
         known.is_current
         and known.access == item.document.access
-        and known.content == (item.object_key, dict(item.document.metadata))
+        and known.content == _content(item.object_key, item.document.metadata)
         and item.document.title in ("", known.title)
     )
 
 
 def _after(item: Stored, number: int) -> _Known:
     document = item.document
-    content = (item.object_key, dict(document.metadata))
+    content = _content(item.object_key, document.metadata)
     return _Known(item.life, number, False, False, document.access, content, document.title)
+
+
+def _content(object_key: str | None, metadata: Mapping[str, Any] | None) -> tuple[str, str]:
+    # As JSON, because 1 and true are equal in Python.
+    return str(object_key), json.dumps(dict(metadata or {}), sort_keys=True)
 
 
 async def _write_documents(

@@ -13,6 +13,7 @@ from common.errors import Conflict, NotFound
 from common.jobs import Job, enqueue
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.sql_accept import accept, write_rights
+from knowledge_base.adapters.sql_filter import facts, satisfies
 from knowledge_base.adapters.sql_publish import publish
 from knowledge_base.adapters.sql_tables import (
     access_of,
@@ -90,6 +91,8 @@ class SqlCatalog:
         async with self._writer.begin() as connection:
             gone = is_version(tenant, document_id) & (versions.c.version <= up_to)
             await connection.execute(delete(versions).where(gone))
+            mine = (facts.c.tenant == tenant) & (facts.c.document_id == document_id)
+            await connection.execute(delete(facts).where(mine, facts.c.version <= up_to))
 
     async def latest(self, tenant: str, document_id: str) -> int:
         """See Catalog."""
@@ -158,6 +161,8 @@ def _unknown(document_id: str) -> NotFound:
 def _valid(restriction: Restriction) -> Select[Any]:
     """The version of each readable document that is current, or that was at a time. Rights are those of now."""
     readable_ones, moment = joined().where(readable(restriction.scope)), restriction.as_of
+    if restriction.where is not None:
+        readable_ones = readable_ones.where(satisfies(restriction.where))
     if moment is None:
         return readable_ones.where(versions.c.version == documents.c.current_version)
     lasted = or_(versions.c.superseded_at.is_(None), versions.c.superseded_at > moment)
