@@ -5,12 +5,12 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from common.errors import InvalidInput
 from common.security.access import LEVELS
+from knowledge_base.browsing import Sort
 from knowledge_base.filters import COMPARE, OWN, All, AnyOf, Bound, Exists, Field, Filter, Not, OneOf, Range, Value
 
 MAX_DEPTH = 8
@@ -22,14 +22,6 @@ METADATA_PREFIX = "metadata."
 """Before a key, it means the metadata even where every document has a field of that name."""
 OPERATORS = ("eq", "ne", "in", "range", *COMPARE, "exists")
 _HINT = 'For example {"department": "legal", "year": {"gte": 2024}, "not": {"status": {"in": ["draft", "old"]}}}.'
-
-
-@dataclass(frozen=True)
-class Sort:
-    """An order of documents; the id breaks ties."""
-
-    field: Field
-    descending: bool = False
 
 
 def parse_filter(value: Mapping[str, Any]) -> Filter | None:

@@ -13,12 +13,13 @@ from common.jobs import Job, new_batch
 from common.paging import decode_cursor, encode_cursor
 from common.security.access import LEVELS, Access, AccessScope
 from common.settings import Classification
+from knowledge_base.browsing import BY_ID, Facets, Sort, position_from
 from knowledge_base.citations import Citation
 from knowledge_base.comparison import Comparison, compare
 from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Stored, Version
 from knowledge_base.files import check_file
 from knowledge_base.filter_syntax import MAX_TEXT, METADATA_PREFIX, is_number, is_text, parse_field
-from knowledge_base.filters import Restriction
+from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ObjectStore
 
 DOCUMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
@@ -153,14 +154,25 @@ class Library:
         return batch
 
     async def page(
-        self, scope: AccessScope, limit: int, cursor: str | None = None
+        self,
+        scope: AccessScope,
+        limit: int,
+        cursor: str | None = None,
+        where: Filter | None = None,
+        sort: Sort = BY_ID,
     ) -> tuple[Sequence[Version], str | None]:
-        """Documents by id, and the cursor of the next page."""
-        question = ["list", scope.tenant, scope.subject]
-        after = decode_cursor(cursor, question, str) if cursor else ""
-        found = await self._catalog.page(Restriction(scope), limit + 1, after)
-        page = found[:limit]
-        return page, encode_cursor(page[-1].document_id, question) if len(found) > limit else None
+        """Documents in an order, and the cursor of the next page. Raises InvalidInput for another list's cursor."""
+        question = ["list", where, sort, scope.tenant, scope.subject]
+        after = position_from(decode_cursor(cursor, question, list)) if cursor else None
+        found = await self._catalog.page(Restriction(scope, where=where), limit + 1, sort, after)
+        page = [version for version, _ in found[:limit]]
+        return page, encode_cursor(found[limit - 1][1], question) if len(found) > limit else None
+
+    async def facets(
+        self, scope: AccessScope, fields: Sequence[str] = (), where: Filter | None = None, top: int = 10
+    ) -> Facets:
+        """The metadata of the documents that the caller may read, counted."""
+        return await self._catalog.facets(Restriction(scope, where=where), fields, top)
 
 
 def metadata_from(value: Mapping[str, Any]) -> Metadata:

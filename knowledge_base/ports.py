@@ -6,6 +6,7 @@ from typing import Protocol
 from common.errors import Conflict
 from common.jobs import Job
 from common.security.access import Access, AccessScope
+from knowledge_base.browsing import BY_ID, Facets, Position, Sort
 from knowledge_base.documents import (
     Accepted,
     Hit,
@@ -132,5 +133,10 @@ class Catalog(Protocol):
     async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Version]:
         """The versions of these documents that the restriction leaves."""
 
-    async def page(self, restriction: Restriction, limit: int, after: str = "") -> list[Version]:
-        """What the restriction leaves, by document id, from the one after `after`."""
+    async def page(
+        self, restriction: Restriction, limit: int, sort: Sort = BY_ID, after: Position | None = None
+    ) -> list[tuple[Version, Position]]:
+        """What the restriction leaves, in an order, from the one after a position."""
+
+    async def facets(self, restriction: Restriction, fields: Sequence[str], top: int) -> Facets:
+        """The metadata of what the restriction leaves: of these fields, by default the most frequent ones."""

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from common.paging import decode_cursor, encode_cursor
 from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
 from knowledge_base.documents import Hit, Metadata, Version
-from knowledge_base.filters import Restriction
+from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
 from knowledge_base.ranking import reciprocal_rank_fusion
+from knowledge_base.search_pages import shown_before
 from knowledge_base.snippets import snippet
 
 Mode = Literal["hybrid", "text", "vector"]
@@ -61,20 +61,24 @@ class Search:
         mode: Mode = "hybrid",
         cursor: str | None = None,
         as_of: float | None = None,
+        where: Filter | None = None,
     ) -> SearchPage:
         """A page of at most `limit` documents. Raises InvalidInput for a cursor of another question.
 
         `as_of` (seconds since 1970) asks for what stood there then; who may read it is decided by the rights of now.
         """
-        question = [query, mode, as_of, scope.tenant, scope.subject]
-        offset = decode_cursor(cursor, question, int) if cursor else 0
-        restriction = Restriction(scope, as_of)
+        question = ["search", query, mode, as_of, where, scope.tenant, scope.subject]
+        shown = shown_before(cursor, question)
+        # Later pages are of the moment of the first one.
+        moment = shown.at if cursor and as_of is None else as_of
+        restriction = Restriction(scope, moment, where)
         legs = await self._legs(query, restriction, mode)
         valid = await self._valid(legs, restriction)
         ranked = reciprocal_rank_fusion([_only(leg, valid) for leg in legs])
-        page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in ranked[offset : offset + limit]]
-        end = offset + limit
-        return SearchPage(page, encode_cursor(end, question) if end < len(ranked) else None)
+        rest = [(hit, score) for hit, score in ranked if hit.document_id not in shown]
+        page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in rest[:limit]]
+        more = len(rest) > limit
+        return SearchPage(page, shown.cursor([item.document_id for item in page], question) if more else None)
 
     async def _legs(self, query: str, restriction: Restriction, mode: Mode) -> list[list[Hit]]:
         wanted = []

@@ -24,12 +24,14 @@ from knowledge_base.answers import (
     Deleted,
     DocumentList,
     DocumentText,
+    FacetList,
     JobStatus,
     SearchResults,
     VersionComparison,
     VersionList,
     document_entry,
     document_text,
+    facet_list,
     job_status,
     search_results,
     version_comparison,
@@ -38,6 +40,7 @@ from knowledge_base.answers import (
 from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
 from knowledge_base.citations import parse_citation
 from knowledge_base.documents import NewDocument
+from knowledge_base.filter_syntax import METADATA_PREFIX, parse_field, parse_filter, parse_sort
 from knowledge_base.library import AccessInput, metadata_from
 from knowledge_base.prompts import add_prompts
 from knowledge_base.search import Mode
@@ -54,7 +57,12 @@ WRITES = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHi
 CHANGES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=True, openWorldHint=False)
 DocumentId = Annotated[str, Field(description="id of the document, as search gives it", min_length=1, max_length=128)]
 AsOf = Annotated[AwareDatetime | None, Field(description="a time with zone, as 2025-06-30T12:00:00Z; default: now")]
-Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=500)]
+Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=4000)]
+FILTERS = """only documents whose metadata fits, as {"department": "legal", "year": {"gte": 2024}}. Operators: eq, ne,
+in, range, gt, gte, lt, lte, exists; {"any": [...]}, {"all": [...]}, {"not": {...}} nest. list_facets tells fields"""
+Fields = Annotated[list[str], Field(description="metadata keys; default: the most frequent ones", max_length=20)]
+Filters = Annotated[dict[str, Any], Field(description=FILTERS)]
+SORT = "document_id, title, classification, published_at or a metadata key; descending with a minus, as -published_at"
 MAX_TEXT = 200_000
 """Characters of a document that one answer carries."""
 
@@ -79,13 +87,14 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
 
 
 def add_reading_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> None:
-    """search, fetch, list_documents, and documents as resources."""
+    """search, fetch, list_documents, list_facets, and documents as resources."""
 
     @server.tool(title="Search documents", annotations=READS)
     async def search(
         query: Annotated[str, Field(description="question or key words", min_length=1, max_length=2000)],
         limit: Annotated[int, Field(description="documents a page", ge=1, le=50)] = 10,
         mode: Annotated[Mode, Field(description="hybrid unless only exact words or only meaning count")] = "hybrid",
+        filters: Filters = {},  # noqa: B006
         as_of: AsOf = None,
         cursor: Cursor = None,
     ) -> SearchResults:
@@ -93,7 +102,9 @@ def add_reading_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> No
         down. Returns passages with citations; call fetch for the whole text. With `as_of` it answers as the documents
         stood at that time."""
         moment = as_of.timestamp() if as_of else None
-        page = await knowledge_base.search.search(query, current_principal.get().scope, limit, mode, cursor, moment)
+        where = parse_filter(filters)
+        scope = current_principal.get().scope
+        page = await knowledge_base.search.search(query, scope, limit, mode, cursor, moment, where)
         return search_results(page)
 
     @server.tool(title="Read a document", annotations=READS, output_schema=DocumentText.model_json_schema())
@@ -117,11 +128,26 @@ def add_reading_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> No
     @server.tool(title="List documents", annotations=READS)
     async def list_documents(
         limit: Annotated[int, Field(description="documents a page", ge=1, le=200)] = 50,
+        filters: Filters = {},  # noqa: B006
+        sort: Annotated[str, Field(description=SORT, max_length=150)] = "document_id",
         cursor: Cursor = None,
     ) -> DocumentList:
-        """List the documents that the user may read, by id. To find something, use search instead."""
-        page, next_cursor = await knowledge_base.library.page(current_principal.get().scope, limit, cursor)
+        """List the documents that the user may read, sorted. To find something, use search instead."""
+        scope, where, order = current_principal.get().scope, parse_filter(filters), parse_sort(sort)
+        page, next_cursor = await knowledge_base.library.page(scope, limit, cursor, where, order)
         return DocumentList(items=[document_entry(version) for version in page], next_cursor=next_cursor)
+
+    @server.tool(title="Metadata and its values", annotations=READS)
+    async def list_facets(
+        fields: Fields = [],  # noqa: B006
+        filters: Filters = {},  # noqa: B006
+        top: Annotated[int, Field(description="values of each field", ge=1, le=100)] = 10,
+    ) -> FacetList:
+        """Count the documents that the user may read, by metadata: which fields and values there are, and how many
+        documents have them. Use it to count documents, and before you filter by a field that you have not seen."""
+        names = [parse_field(METADATA_PREFIX + name.removeprefix(METADATA_PREFIX), "fields").name for name in fields]
+        scope, where = current_principal.get().scope, parse_filter(filters)
+        return facet_list(await knowledge_base.library.facets(scope, names, where, top))
 
     @server.resource("kb://documents/{document_id}", title="Document", mime_type="text/markdown")
     async def document(document_id: str) -> str:

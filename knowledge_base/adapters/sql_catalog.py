@@ -13,6 +13,7 @@ from common.errors import Conflict, NotFound
 from common.jobs import Job, enqueue
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.sql_accept import accept, write_rights
+from knowledge_base.adapters.sql_browse import facets_of, page_of, position_of
 from knowledge_base.adapters.sql_filter import facts, satisfies
 from knowledge_base.adapters.sql_publish import publish
 from knowledge_base.adapters.sql_tables import (
@@ -27,6 +28,7 @@ from knowledge_base.adapters.sql_tables import (
     version_of,
     versions,
 )
+from knowledge_base.browsing import BY_ID, Facets, Position, Sort
 from knowledge_base.documents import Accepted, Publication, Published, Stored, Task, Version
 from knowledge_base.filters import Restriction
 
@@ -135,11 +137,18 @@ class SqlCatalog:
             rows = (await connection.execute(wanted)).mappings().all()
         return {cast(str, row["document_id"]): version_of(row) for row in rows}
 
-    async def page(self, restriction: Restriction, limit: int, after: str = "") -> list[Version]:
+    async def page(
+        self, restriction: Restriction, limit: int, sort: Sort = BY_ID, after: Position | None = None
+    ) -> list[tuple[Version, Position]]:
         """See Catalog."""
-        wanted = _valid(restriction).where(documents.c.id > after).order_by(documents.c.id).limit(limit)
         async with self._engine.connect() as connection:
-            return [version_of(row) for row in (await connection.execute(wanted)).mappings().all()]
+            rows = (await connection.execute(page_of(_valid(restriction), sort, after, limit))).mappings().all()
+        return [(version_of(row), position_of(row)) for row in rows]
+
+    async def facets(self, restriction: Restriction, fields: Sequence[str], top: int) -> Facets:
+        """See Catalog."""
+        async with self._engine.connect() as connection:
+            return await facets_of(connection, _valid(restriction), fields, top)
 
     async def _one(self, statement: Select[Any], document_id: str) -> Version:
         async with self._engine.connect() as connection:

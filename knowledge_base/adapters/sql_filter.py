@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Float,
+    FromClause,
     Integer,
     String,
     Table,
@@ -94,13 +95,9 @@ def fact_rows(document: NewDocument, version: int) -> list[dict[str, Any]]:
     ]
 
 
-def of_version() -> ColumnElement[bool]:
+def of_version(values: FromClause = facts, of: FromClause = versions) -> ColumnElement[bool]:
     """The facts of the version of a row."""
-    return and_(
-        facts.c.tenant == versions.c.tenant,
-        facts.c.document_id == versions.c.document_id,
-        facts.c.version == versions.c.version,
-    )
+    return and_(*(values.c[name] == of.c[name] for name in ("tenant", "document_id", "version")))
 
 
 def _equals(field: Field, value: Value) -> ColumnElement[bool]:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidInput
+from knowledge_base.browsing import Sort
 from knowledge_base.documents import Metadata
-from knowledge_base.filter_syntax import Sort, parse_filter, parse_sort
+from knowledge_base.filter_syntax import parse_filter, parse_sort
 from knowledge_base.filters import All, AnyOf, Exists, Field, Not, OneOf, Range, matches
 
 DOCS = Path(__file__).parents[2] / "docs" / "knowledge-base.md"

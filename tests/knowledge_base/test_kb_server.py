@@ -54,7 +54,7 @@ async def test_a_document_is_added_found_and_fetched(kb: Served, mode: str) -> N
 async def test_only_editors_write(kb: Served, mode: str) -> None:
     async with kb.client(person("bob"), mode) as bob:
         names = {tool.name for tool in await bob.list_tools()}
-        assert names == {"search", "fetch", "list_documents", "list_versions", "compare_versions"}
+        assert names == {"search", "fetch", "list_documents", "list_facets", "list_versions", "compare_versions"}
         with pytest.raises(Exception, match="Unknown tool"):
             await bob.call_tool("add_document", arguments("tea", "Tea."))
 
@@ -67,7 +67,7 @@ async def test_every_tool_explains_itself(kb: Served) -> None:
         properties = tool.input_schema["properties"]
         assert all("description" in value for value in properties.values()), tool.name
     reads = {tool.name for tool in tools if tool.annotations.read_only_hint}
-    assert reads == {"search", "fetch", "list_documents", "list_versions", "compare_versions", "get_job"}
+    assert reads == {"search", "fetch", "list_documents", "list_facets", "list_versions", "compare_versions", "get_job"}
 
 
 async def test_text_that_reads_like_instructions_is_fenced_and_flagged(kb: Served) -> None:

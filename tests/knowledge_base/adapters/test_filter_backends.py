@@ -76,7 +76,7 @@ def test_all_backends_mean_the_same(
             wanted, restriction = expected(documents, where), Restriction(EVERYTHING, where=where)
             hits = await index.search_vector([1.0, 0.0], restriction, 100)
             assert {hit.document_id for hit in hits} == wanted, where
-            assert {version.document_id for version in await catalog.page(restriction, 100)} == wanted, where
+            assert {version.document_id for version, _ in await catalog.page(restriction, 100)} == wanted, where
         await index.close()
         await engine.dispose()
 
