@@ -1,13 +1,17 @@
 """The one place that reads settings and wires adapters into use cases."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from common.errors import SettingsError
 from common.security.signing import SigningKey
 from common.settings import CommonSettings
 from devops.access import Clusters
+from devops.adapters.kubernetes_api import KubernetesApi
+from devops.adapters.kubernetes_cluster import KubernetesCluster
 from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.cursors import Cursors
 from devops.reading import Reading
@@ -22,18 +26,35 @@ class Devops:
     """The use cases, and what they stand on."""
 
     settings: DevopsSettings
-    backends: "list[SimulatedCluster]"
+    backends: Sequence[SimulatedCluster | KubernetesCluster]
     clusters: Clusters
     reading: Reading
 
 
 def build_devops(common: CommonSettings, settings: DevopsSettings, key: SigningKey) -> Devops:
     """Wire everything; nothing is opened yet. Raises SettingsError."""
-    backends = [SimulatedCluster(settings.folder(common.data_dir) / "simulated.db")]
+    backends = _backends(common, settings)
     scope = NamespaceScope(settings.namespace_policy or NAMESPACE_POLICY, settings.tenant, settings.namespace_groups)
     clusters = Clusters(backends, scope)
     cursors = Cursors(key.derive("devops-cursors"))
     return Devops(settings, backends, clusters, Reading(clusters, cursors))
+
+
+def _backends(common: CommonSettings, settings: DevopsSettings) -> Sequence[SimulatedCluster | KubernetesCluster]:
+    if settings.cluster == "simulated":
+        return [SimulatedCluster(settings.folder(common.data_dir) / "simulated.db")]
+    if find_spec("kubernetes") is None:
+        raise SettingsError(f"DEVOPS_CLUSTER={settings.cluster} needs the extra: pip install 'triptych[devops]'")
+    in_cluster = settings.cluster == "in-cluster"
+    contexts: list[str | None] = ["in-cluster"] if in_cluster else [*settings.contexts] or [None]
+    timeout, impersonate = settings.request_timeout_seconds, settings.impersonate
+    return [
+        KubernetesCluster(
+            context or "default",
+            KubernetesApi(settings.kubeconfig, context, in_cluster, timeout, impersonate),
+        )
+        for context in contexts
+    ]
 
 
 @asynccontextmanager

