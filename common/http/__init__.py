@@ -1,0 +1,1 @@
+"""Calls to other systems' HTTP APIs that stay right while those systems do not."""

@@ -1,0 +1,247 @@
+"""An HTTP client that stays within its time, its rate and its memory, whatever the other side does."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from common.errors import AppError, DeadlineExceeded, RateLimited, Unavailable
+from common.http.credentials import Credentials, FixedHeaders
+from common.http.guard import GuardedResolver, base_url, is_private_by_name, within
+from common.http.upstream import Upstream, UpstreamMetrics
+from common.resilience.breaker import Breaker
+from common.resilience.deadline import ends_at, remaining
+from common.resilience.rate_limit import LocalRateLimiter
+from common.resilience.retry import RetryBudget, backoff, retry_after
+
+SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
+"""Methods that may be sent twice (RFC 9110, 9.2.2). A POST may if the caller says so."""
+TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+NOT_DONE = {429, 503}
+"""Answers that mean that nothing was done, so that any request may be sent again."""
+KEEPALIVE_SECONDS = 30.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `target` is a path below the upstream's URL, or a link of the same origin."""
+
+    method: str
+    target: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    """Sent as JSON."""
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    repeatable: bool = False
+    """A POST that only reads, or that carries a key by which the server knows a repetition."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Unavailable, since a broken body is the upstream's fault."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise Unavailable("The upstream's answer is not JSON.", "Try again later.") from None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request with all its tries, and when its time is over (monotonic clock)."""
+
+    request: Request
+    url: URL
+    ends_at: float
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.ends_at - time.monotonic()
+
+
+class Failed(Unavailable):
+    """A try without a usable answer. `sent`: the upstream may have done what was asked."""
+
+    def __init__(self, message: str, sent: bool) -> None:
+        super().__init__(message, "Try again later.")
+        self.sent = sent
+
+
+class ResilientClient:
+    """All calls to one upstream: pooled, limited, retried where that is safe, and cut off while it is down."""
+
+    def __init__(
+        self, upstream: Upstream, credentials: Credentials | None = None, metrics: UpstreamMetrics | None = None
+    ) -> None:
+        self.upstream = upstream
+        self.breaker = Breaker(upstream.name, upstream.breaker)
+        self._base = base_url(upstream.url)
+        self._credentials = credentials or FixedHeaders({})
+        self._meter = (metrics or UpstreamMetrics()).of(upstream.name)
+        self._budget = RetryBudget(upstream.retries)
+        self._limiter = LocalRateLimiter(upstream.rate, upstream.burst)
+        self._paused_until = 0.0
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: Request) -> Answer:
+        """The answer, if its status is below 500 and no redirect.
+
+        Raises Unavailable, RateLimited, DeadlineExceeded; InvalidInput for a link to another host.
+        """
+        call = Call(request, within(self._base, request.target), ends_at(self.upstream.deadline))
+        self._budget.earn()
+        attempt = 1
+        outcome = await self._authenticated(call)
+        while self._worth_another(request, outcome, attempt):
+            self._meter.retries.inc()
+            await asyncio.sleep(min(backoff(attempt, self.upstream.retries), call.left))
+            attempt += 1
+            outcome = await self._authenticated(call)
+        return self._usable(outcome)
+
+    async def warm(self, target: str, connections: int = 5) -> None:
+        """Open connections before they are needed; whatever fails will be told by the first real call."""
+        tries = [self.send(Request("GET", target)) for _ in range(connections)]
+        await asyncio.gather(*tries, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _authenticated(self, call: Call) -> Answer | Failed:
+        headers = await self._credentials.headers()
+        outcome = await self._try(call, headers)
+        expired = isinstance(outcome, Answer) and outcome.status == 401
+        if expired and self._credentials.reject(headers):
+            return await self._try(call, await self._credentials.headers())
+        return outcome
+
+    async def _try(self, call: Call, headers: Mapping[str, str]) -> Answer | Failed:
+        await self._turn(call)
+        ticket = self.breaker.admit()
+        started = time.monotonic()
+        try:
+            outcome = await self._exchange(call, headers)
+        except BaseException:
+            # Only a caller that ran out of time says something about the upstream.
+            if call.left > 0 and remaining(1.0) > 0:
+                self.breaker.forget(ticket)
+            else:
+                self._record(ticket, True, time.monotonic() - started)
+            raise
+        failed = isinstance(outcome, Failed) or outcome.status >= 500
+        self._record(ticket, failed, time.monotonic() - started)
+        return outcome
+
+    async def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer | Failed:
+        request, name = call.request, self.upstream.name
+        try:
+            async with self._open().request(
+                request.method,
+                call.url,
+                params=request.params or None,
+                json=request.body,
+                data=request.form,
+                headers={**headers, **request.headers},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=min(self.upstream.attempt, call.left)),
+            ) as response:
+                answer = Answer(response.status, response.headers, await self._body(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Failed(f"{name} cannot be reached ({type(error).__name__}).", sent=False)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return Failed(f"{name} did not answer ({type(error).__name__}).", sent=True)
+        self._heed(answer)
+        return answer
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        parts, size = [], 0
+        while part := await response.content.readany():
+            size += len(part)
+            if size > self.upstream.max_bytes:
+                response.close()
+                raise AnswerTooLarge(self.upstream)
+            parts.append(part)
+        return b"".join(parts)
+
+    async def _turn(self, call: Call) -> None:
+        """Wait until the rate allows another request. Raises RateLimited if that is too late for the caller."""
+        while (wait := self._paused_until - time.monotonic()) > 0 or (wait := self._limiter.check("")):
+            if wait >= call.left:
+                raise RateLimited(f"{self.upstream.name} takes no more requests for now.", retry_after=wait)
+            await asyncio.sleep(wait)
+        if call.left <= 0:
+            raise DeadlineExceeded(f"{self.upstream.name} did not answer in time.", "Try again later.")
+
+    def _heed(self, answer: Answer) -> None:
+        pause = self.upstream.pause(answer.headers)
+        if answer.status in NOT_DONE:
+            pause = max(pause, retry_after(answer.headers.get("Retry-After")) or 0.0)
+        if pause:
+            self._paused_until = max(self._paused_until, time.monotonic() + pause)
+
+    def _worth_another(self, request: Request, outcome: Answer | Failed, attempt: int) -> bool:
+        again_is_safe = request.repeatable or request.method in SAFE
+        if isinstance(outcome, Failed):
+            worth = again_is_safe or not outcome.sent
+        else:
+            worth = outcome.status in NOT_DONE or (again_is_safe and outcome.status in TRY_AGAIN)
+        return worth and attempt < self.upstream.retries.tries and self._budget.spend()
+
+    def _usable(self, outcome: Answer | Failed) -> Answer:
+        if isinstance(outcome, Failed):
+            raise outcome
+        name, wait = self.upstream.name, retry_after(outcome.headers.get("Retry-After"))
+        if outcome.status == 429:
+            raise RateLimited(f"{name} takes no more requests for now.", retry_after=wait)
+        if outcome.status >= 500 or 300 <= outcome.status < 400:
+            raise Unavailable(f"{name} answered with status {outcome.status}.", "Try again later.", wait)
+        return outcome
+
+    def _record(self, ticket: int, failed: bool, seconds: float) -> None:
+        (self._meter.failed if failed else self._meter.ok).observe(seconds)
+        if self.breaker.record(ticket, failed, seconds):
+            log.warning("upstream.breaker", upstream=self.upstream.name, state=self.breaker.state)
+            self._meter.open.set(self.breaker.state != "closed")
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            private = self.upstream.allow_private or is_private_by_name(self._base)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self.upstream.connections,
+                    keepalive_timeout=KEEPALIVE_SECONDS,
+                    resolver=GuardedResolver(private),
+                ),
+                timeout=aiohttp.ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "triptych"},
+            )
+        return self._session
+
+
+class AnswerTooLarge(AppError):
+    """The answer has more bytes than the upstream may send; a repetition would have them, too."""
+
+    code = "unavailable"
+
+    def __init__(self, upstream: Upstream) -> None:
+        size = f"{upstream.max_bytes / 1_048_576:.0f} MB"
+        super().__init__(f"{upstream.name} sent more than {size}.", "Ask for less at once.")

@@ -1,0 +1,72 @@
+"""What is known of an upstream, and what is measured of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from common.observability.metrics import BUCKETS
+from common.resilience.breaker import BreakerLimits
+from common.resilience.retry import RetryLimits
+
+Pause = Callable[[Mapping[str, str]], float]
+"""Seconds to hold back further requests, as the server's own headers about its limits say; 0 if there is no need."""
+
+
+def no_pause(headers: Mapping[str, str]) -> float:
+    """For upstreams that say nothing about their limits but in a 429."""
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An HTTP API and how it may be used. Times in seconds."""
+
+    name: str
+    url: str
+    deadline: float = 10.0
+    """For one call with all its tries."""
+    attempt: float = 5.0
+    """For one try: a stalled connection must leave time for another."""
+    connections: int = 20
+    rate: float = 50.0
+    """Requests a second that this process sends at most, and the burst it may begin with."""
+    burst: int = 50
+    max_bytes: int = 8 * 1024 * 1024
+    """Of an answer, unpacked."""
+    allow_private: bool = False
+    """Whether the name may resolve to an address of the own network. Implied when the URL itself names such a one."""
+    pause: Pause = no_pause
+    retries: RetryLimits = field(default_factory=RetryLimits)
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+
+
+@dataclass(frozen=True)
+class Meter:
+    """The metrics of one upstream."""
+
+    ok: Histogram
+    failed: Histogram
+    retries: Counter
+    open: Gauge
+
+
+class UpstreamMetrics:
+    """Requests to upstreams, for /metrics; shared by all clients of a server."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._tries = Histogram(
+            "triptych_upstream_seconds",
+            "Time of one try by upstream and outcome",
+            ["upstream", "outcome"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._retries = Counter("triptych_upstream_retries", "Tries after the first", ["upstream"], registry=registry)
+        self._open = Gauge("triptych_upstream_breaker_open", "1 while nothing is sent", ["upstream"], registry=registry)
+
+    def of(self, name: str) -> Meter:
+        """The metrics of the upstream of that name."""
+        ok, failed = (self._tries.labels(name, outcome) for outcome in ("ok", "failed"))
+        return Meter(ok, failed, self._retries.labels(name), self._open.labels(name))
