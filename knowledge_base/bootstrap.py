@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +24,7 @@ from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.ingest import Ingest
 from knowledge_base.library import Library
 from knowledge_base.ports import ChunkIndex, Embedder, Parser
+from knowledge_base.ranking import Fusion, convex_combination, reciprocal_rank_fusion
 from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
 from knowledge_base.worker import IngestWorker
@@ -70,7 +72,7 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
         queue=queue,
         library=library,
         ingest=Ingest(library, queue, allowed, settings.max_file_bytes),
-        search=Search(index, embedder, catalog),
+        search=Search(index, embedder, catalog, _fusion(settings)),
         worker=worker,
     )
 
@@ -94,6 +96,12 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
         await knowledge_base.embedder.close()
         await knowledge_base.index.close()
         await knowledge_base.engine.dispose()
+
+
+def _fusion(settings: KnowledgeBaseSettings) -> Fusion:
+    if settings.fusion == "reciprocal-rank":
+        return reciprocal_rank_fusion
+    return partial(convex_combination, vector_weight=settings.vector_weight)
 
 
 async def _warm(index: ChunkIndex) -> None:

@@ -60,6 +60,8 @@ class Hit:
     end: int
     score: float
     metadata: Metadata
+    vector: Vector = field(default=None, repr=False, compare=False)
+    """Comes with what full text found, if the index can: its cosine is then known, too."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Literal
 from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
-from knowledge_base.documents import Hit, Metadata, Version
+from knowledge_base.documents import Hit, Metadata, Vector, Version
 from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
-from knowledge_base.ranking import reciprocal_rank_fusion
+from knowledge_base.ranking import Fusion, convex_combination
 from knowledge_base.search_pages import shown_before
 from knowledge_base.snippets import snippet
 
@@ -48,10 +48,13 @@ class SearchPage:
 class Search:
     """Text, vector and hybrid search."""
 
-    def __init__(self, index: ChunkIndex, embedder: Embedder, catalog: Catalog) -> None:
+    def __init__(
+        self, index: ChunkIndex, embedder: Embedder, catalog: Catalog, fuse: Fusion = convex_combination
+    ) -> None:
         self._index = index
         self._embedder = embedder
         self._catalog = catalog
+        self._fuse = fuse
 
     async def search(
         self,
@@ -72,25 +75,29 @@ class Search:
         # Later pages are of the moment of the first one.
         moment = shown.at if cursor and as_of is None else as_of
         restriction = Restriction(scope, moment, where)
-        legs = await self._legs(query, restriction, mode)
-        valid = await self._valid(legs, restriction)
-        ranked = reciprocal_rank_fusion([_only(leg, valid) for leg in legs])
+        lists, vector = await self._lists(query, restriction, mode)
+        valid = await self._valid(list(lists.values()), restriction)
+        ranked = self._fuse({name: _only(hits, valid) for name, hits in lists.items()}, vector)
         rest = [(hit, score) for hit, score in ranked if hit.document_id not in shown]
         page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in rest[:limit]]
         more = len(rest) > limit
         return SearchPage(page, shown.cursor([item.document_id for item in page], question) if more else None)
 
-    async def _legs(self, query: str, restriction: Restriction, mode: Mode) -> list[list[Hit]]:
-        wanted = []
-        if mode != "vector":
-            wanted.append(self._index.search_text(query, restriction, LEG_LIMIT))
-        if mode != "text":
-            wanted.append(self._nearest(query, restriction))
-        return await asyncio.gather(*wanted)
+    async def _lists(self, query: str, restriction: Restriction, mode: Mode) -> tuple[dict[str, list[Hit]], Vector]:
+        """What each kind of search found, and the vector of the query."""
+        if mode == "text":
+            return {"text": await self._index.search_text(query, restriction, LEG_LIMIT)}, None
+        if mode == "vector":
+            vector, hits = await self._nearest(query, restriction)
+            return {"vector": hits}, vector
+        text, (vector, hits) = await asyncio.gather(
+            self._index.search_text(query, restriction, LEG_LIMIT), self._nearest(query, restriction)
+        )
+        return {"text": text, "vector": hits}, vector
 
-    async def _nearest(self, query: str, restriction: Restriction) -> list[Hit]:
+    async def _nearest(self, query: str, restriction: Restriction) -> tuple[Vector, list[Hit]]:
         [vector] = await self._embedder.embed([query])
-        return await self._index.search_vector(vector, restriction, LEG_LIMIT)
+        return vector, await self._index.search_vector(vector, restriction, LEG_LIMIT)
 
     async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, Version]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})

@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.settings import Classification, CommaList
+from knowledge_base.ranking import VECTOR_WEIGHT
 
 
 class KnowledgeBaseSettings(BaseSettings):
@@ -22,6 +23,8 @@ class KnowledgeBaseSettings(BaseSettings):
     max_file_bytes: int = Field(25 * 1024 * 1024, gt=0, description="largest file that is taken in")
     default_classification: Classification = Field("internal", description="of a file that comes without one")
     parse_timeout_seconds: float = Field(60.0, gt=0, le=600, description="time to turn one file into text")
+    fusion: Literal["convex", "reciprocal-rank"] = Field("convex", description="how full text and vectors are joined")
+    vector_weight: float = Field(VECTOR_WEIGHT, ge=0, le=1, description="share of the vectors in a convex fusion")
     worker: bool = Field(True, description="work on ingest jobs inside the server process")
 
     def folder(self, data_dir: Path) -> Path:

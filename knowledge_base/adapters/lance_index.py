@@ -9,7 +9,7 @@ import os
 import random
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -99,10 +99,10 @@ class LanceIndex:
 
             match: Any = MatchQuery  # its generated constructor is mistyped
             found = table.query().nearest_to_text(match(" ".join(words), "body"))
-            found = found.where(where(restriction)).select([*_SHOWN, "_score"]).limit(limit)
+            found = found.where(where(restriction)).select([*_SHOWN, "vector", "_score"]).limit(limit)
             return await found.to_arrow()
 
-        return _hits(await self._retried(search), lambda row: row["_score"])
+        return _hits(await self._retried(search), "_score", lambda score: score)
 
     async def search_vector(self, vector: Vector, restriction: Restriction, limit: int) -> list[Hit]:
         """Nearest chunks; the score is the cosine."""
@@ -114,7 +114,7 @@ class LanceIndex:
             found = found.where(where(restriction)).select([*_SHOWN, "_distance"]).limit(limit)
             return await found.to_arrow()
 
-        return _hits(await self._retried(search), lambda row: 1 - row["_distance"])
+        return _hits(await self._retried(search), "_distance", lambda distance: 1 - distance)
 
     async def count(self) -> int:
         """Chunks of all tenants."""
@@ -258,15 +258,24 @@ def _row(chunk: IndexedChunk) -> dict[str, Any]:
     }
 
 
-def _hits(found: "pyarrow.Table", score: Callable[[dict[str, Any]], float]) -> list[Hit]:
-    hits = [_hit(row, score(row)) for row in found.to_pylist()]
+def _hits(found: "pyarrow.Table", column: str, score: Callable[[float], float]) -> list[Hit]:
+    shown = found.select(_SHOWN).to_pylist()
+    scores = [score(number) for number in found.column(column).to_pylist()]
+    vectors = _vectors(found) if "vector" in found.column_names else [None] * len(shown)
+    hits = [_hit(row, number, vector) for row, number, vector in zip(shown, scores, vectors, strict=True)]
     # Equal scores come back in any order; pages of one question must not.
     return sorted(hits, key=lambda hit: (-hit.score, hit.document_id, hit.version, hit.number))
 
 
-def _hit(row: dict[str, Any], score: float) -> Hit:
-    fields: Iterable[str] = (name for name in _SHOWN if name != "metadata")
-    return Hit(**{name: row[name] for name in fields}, score=score, metadata=json.loads(row["metadata"]))
+def _hit(row: dict[str, Any], score: float, vector: Vector) -> Hit:
+    metadata = json.loads(row.pop("metadata"))
+    return Hit(**row, score=score, metadata=metadata, vector=vector)
+
+
+def _vectors(found: "pyarrow.Table") -> Sequence[Vector]:
+    """Views into the answer: Python lists of its numbers would take longer than the search."""
+    column = found.column("vector").combine_chunks()
+    return list(column.flatten().to_numpy().reshape(len(column), column.type.list_size))
 
 
 async def _update(table: Any, updates: dict[str, str], where: str) -> None:
