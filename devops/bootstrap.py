@@ -12,8 +12,14 @@ from common.settings import CommonSettings
 from devops.access import Clusters
 from devops.adapters.kubernetes_api import KubernetesApi
 from devops.adapters.kubernetes_cluster import KubernetesCluster
+from devops.adapters.prometheus import Prometheus
 from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.cursors import Cursors
+from devops.details import Details
+from devops.diagnosis.gather import Gatherer
+from devops.events import Events
+from devops.logs import Logs
+from devops.metrics import Metrics
 from devops.reading import Reading
 from devops.scope import NamespaceScope
 from devops.settings import DevopsSettings
@@ -27,8 +33,14 @@ class Devops:
 
     settings: DevopsSettings
     backends: Sequence[SimulatedCluster | KubernetesCluster]
+    history: Prometheus | None
     clusters: Clusters
     reading: Reading
+    details: Details
+    logs: Logs
+    events: Events
+    metrics: Metrics
+    gatherer: Gatherer
 
 
 def build_devops(common: CommonSettings, settings: DevopsSettings, key: SigningKey) -> Devops:
@@ -37,7 +49,30 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, key: SigningK
     scope = NamespaceScope(settings.namespace_policy or NAMESPACE_POLICY, settings.tenant, settings.namespace_groups)
     clusters = Clusters(backends, scope)
     cursors = Cursors(key.derive("devops-cursors"))
-    return Devops(settings, backends, clusters, Reading(clusters, cursors))
+    history = _history(settings)
+    details = Details(clusters)
+    logs = Logs(clusters, details, settings.max_log_bytes)
+    return Devops(
+        settings=settings,
+        backends=backends,
+        history=history,
+        clusters=clusters,
+        reading=Reading(clusters, cursors),
+        details=details,
+        logs=logs,
+        events=Events(clusters, cursors),
+        metrics=Metrics(clusters, details, history),
+        gatherer=Gatherer(details, logs),
+    )
+
+
+def _history(settings: DevopsSettings) -> Prometheus | None:
+    if settings.prometheus_url is None:
+        return None
+    token = settings.prometheus_token
+    return Prometheus(
+        settings.prometheus_url, token.get_secret_value() if token else None, settings.request_timeout_seconds
+    )
 
 
 def _backends(common: CommonSettings, settings: DevopsSettings) -> Sequence[SimulatedCluster | KubernetesCluster]:
@@ -64,4 +99,6 @@ async def opened(devops: Devops) -> AsyncIterator[Devops]:
         for cluster in devops.backends:
             stack.push_async_callback(cluster.close)
             await cluster.open()
+        if devops.history is not None:
+            stack.push_async_callback(devops.history.close)
         yield devops

@@ -1,13 +1,15 @@
 """Lists of what runs in a cluster, page by page. Memory is bounded by the page."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from common.errors import Denied, Unavailable
 from common.security.principal import Principal
 from devops.access import Clusters
 from devops.cursors import Cursors
 from devops.kinds import NODE, POD, WORKLOADS, Kind
-from devops.ports import Cluster, Query, Row, Usage
+from devops.ports import Cluster, Manifest, Query, Row, Usage
 
 MAX_PAGES = 20
 """Pages that one call looks through for what is unhealthy."""
@@ -115,8 +117,15 @@ class Reading:
         fields = {"spec.nodeName": node} if node else {}
         return await self.page(principal, [POD], cluster, namespace, labels, fields, unhealthy, limit, cursor)
 
-    async def nodes(self, cluster_name: str | None) -> tuple[Cluster, Sequence[Row], Mapping[str, Usage]]:
-        """All nodes with what they use, where metrics are served."""
+    async def nodes(
+        self, cluster_name: str | None, limit: int, cursor: str | None
+    ) -> tuple[Cluster, Sequence[Manifest], Mapping[str, Usage], str | None]:
+        """Nodes with what they use, where metrics are served."""
         cluster = self.clusters.named(cluster_name)
-        rows = await cluster.table(NODE, Query(limit=500))
-        return cluster, rows.items, {}
+        question = ["nodes", cluster.name]
+        token = self._cursors.open(cursor, question) if cursor else None
+        page = await cluster.objects(NODE, Query(limit=limit, token=token))
+        usage: Mapping[str, Usage] = {}
+        with contextlib.suppress(Unavailable, Denied):
+            usage = {one.name: one for one in await cluster.node_usage()}
+        return cluster, page.items, usage, self._cursors.seal(page.token, question) if page.token else None

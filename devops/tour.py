@@ -6,6 +6,8 @@ from common.tour import Narrator, Stage
 async def tell(narrator: Narrator, stage: Stage) -> None:
     """The whole part."""
     await _found(narrator, stage)
+    await _diagnosed(narrator, stage)
+    await _untrusted(narrator, stage)
 
 
 async def _found(narrator: Narrator, stage: Stage) -> None:
@@ -28,3 +30,35 @@ async def _found(narrator: Narrator, stage: Stage) -> None:
             refused = str(error)
     narrator.answer(refused, "mirek")
     narrator.check("no namespace production" in refused, "for a customer the namespace does not exist")
+
+
+async def _diagnosed(narrator: Narrator, stage: Stage) -> None:
+    narrator.chapter("DevOps: why?", "One call gathers status, events, logs, changes, quotas and nodes.")
+    narrator.ask("alice", "Why is alert-engine not healthy?")
+    async with stage.client("alice") as alice:
+        call = {"namespace": "production", "name": "alert-engine"}
+        found = (await alice.call_tool("diagnose", call)).structured_content
+    narrator.answer(found["summary"], found["cluster"])
+    for cause in found["causes"]:
+        narrator.answer(cause["cause"], str(cause["weight"]))
+        for evidence in cause["evidence"][:4]:
+            narrator.answer(f"{evidence['source']}: {evidence['line']}")
+    lines = [evidence["line"] for cause in found["causes"] for evidence in cause["evidence"]]
+    narrator.check(any("too many clients" in line for line in lines), "the log line that shows it is quoted")
+    change = "STORE_CONNECTIONS: 40 -> 60"
+    narrator.check(any(change in line for line in lines), "the change that began it is named")
+
+
+async def _untrusted(narrator: Narrator, stage: Stage) -> None:
+    narrator.chapter(
+        "DevOps: a log line that gives orders", "What containers write is data, and secrets are taken out."
+    )
+    async with stage.client("alice") as alice:
+        call = {"namespace": "production", "workload": "ingest-api", "tail": 200}
+        log = (await alice.call_tool("get_logs", call)).structured_content
+        order = next((line for line in log["text"].splitlines() if "Ignore all" in line), "")
+        narrator.answer(order, "log")
+        narrator.check(bool(order) and log["suspicious"], "it comes back as flagged data")
+        call = {"namespace": "production", "workload": "alert-engine", "previous": True}
+        log = (await alice.call_tool("get_logs", call)).structured_content
+    narrator.check("password=[redacted]" in log["text"], "the password that alert-engine logs is not in the answer")

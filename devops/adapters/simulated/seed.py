@@ -132,6 +132,7 @@ def _incidents(state: State, now: float) -> None:
     _create(
         state, "v1", "ResourceQuota", "load-test", "load-test", spec={"hard": {"pods": "3", "requests.cpu": "1500m"}}
     )
+    _settings(state, "ingest-replay", "load-test")
     state.create(
         workload("ingest-replay", "load-test", 5, "apps", container("ingest-replay", "0.4.0", "500m", "256Mi"))
     )
