@@ -14,6 +14,8 @@ from knowledge_base.sources import Source, find_sources, read_source
 
 MAX_FILES = 500
 """Files that one call of start_ingest takes."""
+GROUP, GROUP_BYTES = 64, 8 * 1024 * 1024
+"""Documents that share one transaction: at most so many, and no further one once they have so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,39 @@ class Ingest:
     async def accept(
         self, sources: Sequence[Source], caller: AccessScope, access: Access, batch: str, operator: bool = False
     ) -> AsyncIterator[Outcome]:
-        """Accept each document of the sources; what is refused is recorded in the batch, too."""
+        """Accept the documents of the sources, in groups; what is refused is recorded in the batch, too."""
+        group: list[tuple[str, NewDocument]] = []
         for source in sources:
             for item in read_source(source, caller.tenant, access, self._max_bytes):
-                yield await self._accept_one(source, item, caller, batch, operator)
+                if isinstance(item, AppError):
+                    yield await self._refused(source.relative, item, caller, batch)
+                    continue
+                of_line = item.name != source.path.name
+                group.append((f"{source.relative}:{item.document_id}" if of_line else source.relative, item))
+                if len(group) == GROUP or sum(len(document.data) for _, document in group) > GROUP_BYTES:
+                    for outcome in await self._accept(group, caller, batch, operator):
+                        yield outcome
+                    group = []
+        for outcome in await self._accept(group, caller, batch, operator):
+            yield outcome
 
-    async def _accept_one(
-        self, source: Source, item: NewDocument | AppError, caller: AccessScope, batch: str, operator: bool
-    ) -> Outcome:
-        name = source.relative
-        try:
-            if isinstance(item, AppError):
-                raise item
-            if item.name != source.path.name:
-                name = f"{source.relative}:{item.document_id}"
-            accepted = await self._library.add(item, caller, batch, operator)
-        except AppError as error:
-            payload = {"document_id": name, "name": name}
-            await self._queue.record(batch, caller.tenant, caller.subject, payload, "failed", str(error))
-            return Outcome(name, None, str(error))
-        if accepted.batch is None:
-            unchanged = {"document_id": accepted.document_id, "version": accepted.version, "name": name}
+    async def _accept(
+        self, group: Sequence[tuple[str, NewDocument]], caller: AccessScope, batch: str, operator: bool
+    ) -> list[Outcome]:
+        answers = await self._library.add_all([document for _, document in group], caller, batch, operator)
+        return [
+            await self._outcome(name, answer, caller, batch) for (name, _), answer in zip(group, answers, strict=True)
+        ]
+
+    async def _outcome(self, name: str, answer: Accepted | AppError, caller: AccessScope, batch: str) -> Outcome:
+        if isinstance(answer, AppError):
+            return await self._refused(name, answer, caller, batch)
+        if answer.batch is None:
+            unchanged = {"document_id": answer.document_id, "version": answer.version, "name": name}
             await self._queue.record(batch, caller.tenant, caller.subject, unchanged, "done")
-        return Outcome(name, accepted)
+        return Outcome(name, answer)
+
+    async def _refused(self, name: str, error: AppError, caller: AccessScope, batch: str) -> Outcome:
+        payload = {"document_id": name, "name": name}
+        await self._queue.record(batch, caller.tenant, caller.subject, payload, "failed", str(error))
+        return Outcome(name, None, str(error))

@@ -78,6 +78,8 @@ class Library:
         self, documents: Sequence[NewDocument], caller: AccessScope, batch: str, operator: bool = False
     ) -> list[Accepted | AppError]:
         """Take a group of documents in, all in one transaction; for each what became of it, in order."""
+        if not documents:
+            return []
         answers = await asyncio.gather(*(self._checked(document, caller) for document in documents))
         # An id that is deleted while its bytes are being stored begins a new life, and they are stored again for it.
         while waiting := [place for place, answer in enumerate(answers) if answer is None]:

@@ -121,8 +121,8 @@ class Catalog(Protocol):
     async def access(self, tenant: str, document_id: str) -> Access | None:
         """Who may read a document now; None if it is gone."""
 
-    async def version(self, tenant: str, document_id: str, version: int) -> Version:
-        """A version without regard to rights, for the worker. Raises NotFound."""
+    async def versions(self, wanted: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Version]:
+        """Versions (tenant, document id, number) without regard to rights; deleted ones are left out."""
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """A published version that the scope may read, by default the current one. Raises NotFound."""

@@ -5,23 +5,29 @@ Each step may be repeated: a worker that dies loses nothing, and nothing is visi
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any, TypeVar
 
 import structlog
 
 from common.errors import AppError, NotFound
 from common.jobs import Job, JobQueue
 from knowledge_base.chunking import chunk, embedding_text
-from knowledge_base.documents import IndexedChunk, Published, Task, Version
+from knowledge_base.documents import Chunk, IndexedChunk, Published, Task, Vector, Version
 from knowledge_base.files import Refused
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder, ObjectStore, Parser
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 BATCH = 32
 """Documents that share one commit of the index."""
+LANES = 2
+"""Batches under way at once: while one is written, the next one is embedded. Memory bounds their number."""
+READERS = 4
+"""Documents that are read and cut at the same time."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +57,52 @@ class IngestWorker:
         self._parser = parser
         self._embedder = embedder
         self._index = index
+        self._reading = asyncio.Semaphore(READERS)
+        self._writing = asyncio.Lock()
+        self._untidy = False
 
     async def run(self, idle_seconds: float = 0.5) -> None:
         """Work until cancelled. A failure of a backend is logged, and tried again."""
-        worked = False
-        while True:
-            try:
-                if await self.work_once():
-                    worked = True
-                    continue
-                if worked:
-                    await self._index.optimize()
-                    worked = False
-            except Exception as error:
-                log.error("ingest.failed", exc_info=error)
-            await asyncio.sleep(idle_seconds)
+        lanes: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                if jobs := await self._logged(self._queue.claim(BATCH)):
+                    lanes.add(asyncio.create_task(self._logged(self._work(jobs))))
+                else:
+                    if not lanes and self._untidy:
+                        await self._logged(self._tidy())
+                    await asyncio.sleep(idle_seconds)
+                lanes = {lane for lane in lanes if not lane.done()}
+                if len(lanes) == LANES:
+                    _, lanes = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
 
     async def work_once(self, limit: int = BATCH) -> int:
         """One batch; returns how many jobs were taken."""
         jobs = await self._queue.claim(limit)
-        if not jobs:
-            return 0
-        async with self._leased(jobs):
-            results = await asyncio.gather(*(self._prepare(job) for job in jobs))
-            await self._publish([result for result in results if result is not None])
+        if jobs:
+            await self._work(jobs)
         return len(jobs)
+
+    async def _logged(self, work: Coroutine[Any, Any, T]) -> T | None:
+        try:
+            return await work
+        except Exception as error:
+            log.error("ingest.failed", exc_info=error)
+            return None
+
+    async def _work(self, jobs: Sequence[Job]) -> None:
+        async with self._leased(jobs):
+            prepared = await self._prepare(jobs)
+            async with self._writing:
+                await self._publish(prepared)
+
+    async def _tidy(self) -> None:
+        self._untidy = False
+        await self._index.optimize()
 
     @asynccontextmanager
     async def _leased(self, jobs: Sequence[Job]) -> AsyncIterator[None]:
@@ -92,11 +119,19 @@ class IngestWorker:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _prepare(self, job: Job) -> Prepared | None:
-        task = Task(**job.payload)
+    async def _prepare(self, jobs: Sequence[Job]) -> list[Prepared]:
+        """Do what the jobs ask for, up to what is to be published."""
+        tasks = [Task(**job.payload) for job in jobs]
+        wanted = [(job.tenant, task.document_id, task.version) for job, task in zip(jobs, tasks, strict=True)]
+        versions = await self._catalog.versions(wanted)
+        each = zip(jobs, tasks, map(versions.get, wanted), strict=True)
+        found = await asyncio.gather(*(self._try(job, task, version) for job, task, version in each))
+        return [prepared for prepared in found if prepared is not None]
+
+    async def _try(self, job: Job, task: Task, version: Version | None) -> Prepared | None:
         try:
             if task.kind == "ingest":
-                return await self._ingest(job, task)
+                return await (self._ingest(job, version, task.life) if version else self._overtaken(job))
             if task.kind == "access":
                 await self.change_access(job)
             else:
@@ -135,37 +170,21 @@ class IngestWorker:
         await self._erase(job.tenant, Task(**job.payload))
         await self._queue.fail(job, "It was deleted before it became searchable.", retry=False)
 
-    async def _ingest(self, job: Job, task: Task) -> Prepared | None:
-        try:
-            version = await self._catalog.version(job.tenant, task.document_id, task.version)
-        except NotFound:
-            await self._overtaken(job)
-            return None
-        return await self._extract(job, version, task.life)
-
-    async def _extract(self, job: Job, version: Version, life: int) -> Prepared:
-        parsed = await self._parser.parse(version.name, await self._objects.get(version.object_key))
-        title = version.title or parsed.title or PurePath(version.name).stem
-        text_key = await self._objects.put(parsed.text.encode(), version.tenant, version.document_id, life)
-        chunks = chunk(parsed.text)
-        vectors = await self._embedder.embed([embedding_text(title, part) for part in chunks])
+    async def _ingest(self, job: Job, version: Version, life: int) -> Prepared:
+        async with self._reading:
+            parsed = await self._parser.parse(version.name, await self._objects.get(version.object_key))
+            title = version.title or parsed.title or PurePath(version.name).stem
+            text, chunks, texts = await asyncio.to_thread(_cut, title, parsed.text)
+            text_key = await self._objects.put(text, version.tenant, version.document_id, life)
+        vectors = await self._embedder.embed(texts)
         published = Published(version.tenant, version.document_id, version.version, title, text_key, version.created_at)
-        whole = IndexedChunk(
-            version.tenant,
-            version.document_id,
-            version.version,
-            title,
-            chunks[0],
-            version.access,
-            version.metadata,
-            published_at=published.at,
-        )
-        indexed = [replace(whole, chunk=part, vector=vector) for part, vector in zip(chunks, vectors, strict=True)]
+        indexed = [_indexed(version, published, *each) for each in zip(chunks, vectors, strict=True)]
         return Prepared(job, published, indexed)
 
     async def _publish(self, prepared: Sequence[Prepared]) -> None:
         if not prepared:
             return
+        self._untidy = True
         await self._index.add([part for document in prepared for part in document.chunks])
         publication = await self._catalog.publish([document.published for document in prepared])
         await self._index.supersede(publication.ended)
@@ -179,3 +198,23 @@ class IngestWorker:
                 await self.apply_access(document.published.tenant, document.published.document_id)
             done.append(document.job)
         await self._queue.finish(done)
+
+
+def _cut(title: str, text: str) -> tuple[bytes, list[Chunk], list[str]]:
+    """A text as it is stored, its chunks, and what is embedded of each."""
+    chunks = chunk(text)
+    return text.encode(), chunks, [embedding_text(title, part) for part in chunks]
+
+
+def _indexed(version: Version, published: Published, part: Chunk, vector: Vector) -> IndexedChunk:
+    return IndexedChunk(
+        tenant=version.tenant,
+        document_id=version.document_id,
+        version=version.version,
+        title=published.title,
+        chunk=part,
+        access=version.access,
+        metadata=version.metadata,
+        vector=vector,
+        published_at=published.at,
+    )

@@ -76,11 +76,14 @@ class LanceIndex:
         await self._retried(lambda table: table.delete(old))
 
     async def supersede(self, versions: Sequence[Validity]) -> None:
-        """Note when the time of these versions ended."""
+        """Note when the time of these versions ended: one commit for those that ended together."""
+        ended: dict[float, list[str]] = {}
         for item in versions:
-            ended = f"{_of_document(item.tenant, item.document_id)} AND version = {item.version:d}"
-            updates = {"superseded_at": repr(float(item.superseded_at))}
-            await self._retried(functools.partial(_update, updates=updates, where=ended))
+            this = f"({_of_document(item.tenant, item.document_id)} AND version = {item.version:d})"
+            ended.setdefault(item.superseded_at, []).append(this)
+        for at, these in ended.items():
+            updates = {"superseded_at": repr(float(at))}
+            await self._retried(functools.partial(_update, updates=updates, where=" OR ".join(these)))
 
     async def set_access(self, tenant: str, document_id: str, access: Access) -> None:
         """Change who may read all chunks of a document, in one commit."""
@@ -165,7 +168,7 @@ class LanceIndex:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection = await lancedb.connect_async(str(self._folder), read_consistency_interval=timedelta(0))
         try:
-            table = await self._connection.create_table(TABLE, schema=_schema(self._dimension), exist_ok=True)
+            table = await self._connection.create_table(TABLE, schema=_stored(self._dimension), exist_ok=True)
         except ValueError as error:
             if "does not match" not in str(error):
                 raise
@@ -224,6 +227,16 @@ def _schema(dimension: int) -> "pyarrow.Schema":
             pa.field("vector", pa.list_(pa.float32(), dimension)),
         ]
     )
+
+
+def _stored(dimension: int) -> "pyarrow.Schema":
+    """The schema as a table has it that is opened again: JSON is stored in a type of Lance's own."""
+    import pyarrow as pa
+
+    schema = _schema(dimension)
+    lance_json = {"ARROW:extension:name": "lance.json", "ARROW:extension:metadata": ""}
+    place = schema.get_field_index("facts")
+    return schema.set(place, pa.field("facts", pa.large_binary(), metadata=lance_json))
 
 
 async def _index(table: Any) -> None:

@@ -53,7 +53,10 @@ async def accept(
             answers.append(Accepted(document.document_id, number, batch))
     if taken:
         await _write_documents(connection, caller.tenant, {i: now[i] for i in now if now[i] != before.get(i)}, before)
-        await connection.execute(insert(versions), [_version_row(*item, caller.subject) for item in taken])
+        # One time for the group: what was taken in together replaces what was there together. Whole milliseconds, as
+        # answers show them: the time that somebody reads is a time that as_of knows.
+        at = int(time.time() * 1000) / 1000
+        await connection.execute(insert(versions), [_version_row(*item, caller.subject, at) for item in taken])
         if values := [row for item, number in taken for row in fact_rows(item.document, number)]:
             await connection.execute(insert(facts), values)
         tasks = [Task("ingest", i.document.document_id, number, i.document.name, i.life) for i, number in taken]
@@ -144,7 +147,7 @@ def _rights(access: Access) -> dict[str, Any]:
     }
 
 
-def _version_row(item: Stored, number: int, created_by: str) -> dict[str, Any]:
+def _version_row(item: Stored, number: int, created_by: str, at: float) -> dict[str, Any]:
     document: NewDocument = item.document
     return {
         "tenant": document.tenant,
@@ -154,7 +157,6 @@ def _version_row(item: Stored, number: int, created_by: str) -> dict[str, Any]:
         "name": document.name,
         "object_key": item.object_key,
         "metadata": dict(document.metadata),
-        # Whole milliseconds, as answers show them: the time that somebody reads is a time that as_of knows.
-        "created_at": document.created_at or int(time.time() * 1000) / 1000,
+        "created_at": document.created_at or at,
         "created_by": created_by,
     }

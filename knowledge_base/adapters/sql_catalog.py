@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import Select, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import jobs
@@ -109,11 +109,12 @@ class SqlCatalog:
             row = (await connection.execute(found)).mappings().first()
         return access_of(row) if row else None
 
-    async def version(self, tenant: str, document_id: str, version: int) -> Version:
+    async def versions(self, wanted: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Version]:
         """See Catalog."""
-        return await self._one(
-            joined().where(is_version(tenant, document_id), versions.c.version == version), document_id
-        )
+        these = tuple_(versions.c.tenant, versions.c.document_id, versions.c.version).in_(wanted)
+        async with self._engine.connect() as connection:
+            found = [version_of(row) for row in (await connection.execute(joined().where(these))).mappings()]
+        return {(version.tenant, version.document_id, version.version): version for version in found}
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """See Catalog."""

@@ -71,7 +71,7 @@ async def test_an_interrupted_erasure_is_completed(
 
 async def test_what_was_never_published_is_erased_too(knowledge_base: KnowledgeBase, tmp_path: Path) -> None:
     await knowledge_base.library.add(document("tea", f"Oolong {CANARY}.\r\n"), OPERATOR)
-    assert await knowledge_base.worker._prepare(await claimed(knowledge_base)) is not None  # and then a crash
+    await knowledge_base.worker._prepare([await claimed(knowledge_base)])  # and then a crash
     assert left_in(tmp_path)
     await knowledge_base.library.delete("tea", OPERATOR)
     await work_until_idle(knowledge_base)
@@ -82,8 +82,7 @@ async def test_an_ingest_that_a_deletion_overtakes_leaves_nothing(
     knowledge_base: KnowledgeBase, tmp_path: Path
 ) -> None:
     batch = (await knowledge_base.library.add(document("tea", f"Oolong {CANARY}."), OPERATOR)).batch
-    prepared = await knowledge_base.worker._prepare(await claimed(knowledge_base))
-    assert prepared is not None
+    [prepared] = await knowledge_base.worker._prepare([await claimed(knowledge_base)])
     async with knowledge_base_in(tmp_path) as other:
         await other.library.delete("tea", OPERATOR)
         await work_until_idle(other)
@@ -98,8 +97,7 @@ async def test_nor_does_one_that_dies_after_it_wrote_its_chunks(
     knowledge_base: KnowledgeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await knowledge_base.library.add(document("tea", f"Oolong {CANARY}."), OPERATOR)
-    prepared = await knowledge_base.worker._prepare(await claimed(knowledge_base))
-    assert prepared is not None
+    [prepared] = await knowledge_base.worker._prepare([await claimed(knowledge_base)])
     async with knowledge_base_in(tmp_path) as other:
         await other.library.delete("tea", OPERATOR)
         await work_until_idle(other)
@@ -141,8 +139,7 @@ async def test_an_earlier_life_does_not_come_back(knowledge_base: KnowledgeBase)
     """The id is used again before the erasure ran: neither its published nor its unpublished versions return."""
     await add_all(knowledge_base, [document("tea", f"Oolong {CANARY}.")])
     await knowledge_base.library.add(document("tea", f"Oolong two {CANARY}."), OPERATOR)
-    prepared = await knowledge_base.worker._prepare(await claimed(knowledge_base))
-    assert prepared is not None
+    [prepared] = await knowledge_base.worker._prepare([await claimed(knowledge_base)])
     await knowledge_base.library.delete("tea", OPERATOR)
     await knowledge_base.library.add(document("tea", "Green."), OPERATOR, operator=True)
     await knowledge_base.worker._publish([prepared])
@@ -181,8 +178,7 @@ async def test_an_access_change_that_dies_half_way_is_completed_by_a_worker(
 
 async def test_chunks_made_with_rights_of_before_are_never_readable(knowledge_base: KnowledgeBase) -> None:
     await knowledge_base.library.add(document("tea", "Oolong."), OPERATOR)
-    prepared = await knowledge_base.worker._prepare(await claimed(knowledge_base))
-    assert prepared is not None
+    [prepared] = await knowledge_base.worker._prepare([await claimed(knowledge_base)])
     await knowledge_base.library.set_access("tea", Access("internal"), OPERATOR)
     await knowledge_base.index.add(prepared.chunks)
     assert await knowledge_base.index.search_text("oolong", Restriction(PAT), 5)  # the index alone would show them

@@ -23,8 +23,7 @@ async def test_nothing_is_visible_before_it_is_published(tmp_path: Path) -> None
     async with knowledge_base_in(tmp_path) as knowledge_base:
         accepted = await knowledge_base.library.add(document("tea", "Tea needs boiling water."), ALICE)
         [job] = await knowledge_base.queue.claim(5)
-        prepared = await knowledge_base.worker._prepare(job)
-        assert prepared is not None
+        [prepared] = await knowledge_base.worker._prepare([job])
         await knowledge_base.index.add(prepared.chunks)  # a crash here must show nothing
         assert await found(knowledge_base, "tea") == []
         assert await knowledge_base.library.page(ALICE, 10) == ([], None)
@@ -58,8 +57,7 @@ async def test_an_older_version_that_comes_late_does_not_win(tmp_path: Path) -> 
         await knowledge_base.library.add(document("tea", "second"), ALICE)
         jobs = sorted(await knowledge_base.queue.claim(5), key=lambda job: -job.payload["version"])
         for job in jobs:
-            prepared = await knowledge_base.worker._prepare(job)
-            assert prepared is not None
+            [prepared] = await knowledge_base.worker._prepare([job])
             await knowledge_base.worker._publish([prepared])
         assert (await knowledge_base.library.fetch("tea", ALICE)).text == "second"
         assert await found(knowledge_base, "second") == [("tea", 2)]

@@ -263,6 +263,14 @@ def stored(folder: Path, text: bytes) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
 
 
+async def test_an_index_is_opened_again(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        index = LanceIndex(tmp_path, DIMENSION)
+        await index.add([row(f"doc-{number}")])
+        assert await index.count() == number
+        await index.close()
+
+
 async def test_an_index_of_another_embedder_is_refused(tmp_path: Path) -> None:
     index = LanceIndex(tmp_path, DIMENSION)
     await index.count()
