@@ -1,7 +1,7 @@
 """The MCP server for operations: validates, calls a use case, shapes the answer."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,8 @@ from devops.answers import (
     workload_list,
 )
 from devops.bootstrap import Devops, build_devops, opened
+from devops.bootstrap_changes import build_changes, change_policy, opened_changes
+from devops.change_tools import ChangeTools, add_change_tools
 from devops.detail_answers import (
     Diagnosis,
     LogAnswer,
@@ -57,19 +59,33 @@ AnyKind = Annotated[WorkloadKind | None, Field(description="default: any of the 
 
 def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     """The server with its clusters wired; they are opened when it starts. Raises SettingsError."""
-    runtime = build_runtime(NAME, common, POLICIES)
-    devops = build_devops(common, load_settings(DevopsSettings), runtime.key)
+    settings = load_settings(DevopsSettings)
+    runtime = build_runtime(NAME, common, policies(settings))
+    devops = build_devops(common, settings, runtime.key)
+    built = build_changes(runtime, devops) if settings.mode == "read-write" else None
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
-        async with runtime.opened(), opened(devops):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(runtime.opened())
+            await stack.enter_async_context(opened(devops))
+            if built is not None:
+                await stack.enter_async_context(opened_changes(built, settings.worker))
             yield {}
 
     server = build_server(runtime, INSTRUCTIONS, lifespan, base_url, stdio)
     add_listing_tools(server, devops)
     add_detail_tools(server, devops)
     add_log_tools(server, devops)
+    if built is not None:
+        tools = ChangeTools(built.changes, built.confirmations, common.public_url or base_url)
+        add_change_tools(server, tools, settings.approve_by_tool == "on")
     return Served(build_app(server, runtime, base_url, console_routes(runtime)), server, runtime)
+
+
+def policies(settings: DevopsSettings) -> list[Path]:
+    """Who may use which tool; those of changes count in read-write mode only."""
+    return [*POLICIES, change_policy(settings)] if settings.mode == "read-write" else POLICIES
 
 
 def add_listing_tools(server: FastMCP[Any], devops: Devops) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.settings import CommaList
+from devops.changes.gates import Freeze, Window
 
 
 class DevopsSettings(BaseSettings):
@@ -36,6 +37,27 @@ class DevopsSettings(BaseSettings):
         description='JSON: groups that see a namespace, {"production": ["sre"], "*": ["engineering"]}; {}: everybody',
     )
     namespace_policy: Path | None = Field(None, description="Cedar file instead of devops/policies/namespaces.cedar")
+    change_policy: Path | None = Field(None, description="Cedar file instead of devops/policies/changes.cedar")
+    environments: dict[str, str] = Field(
+        {},
+        description='JSON: namespace or cluster/namespace pattern -> environment, {"dev-*": "development"}; '
+        "what fits none is production",
+    )
+    freezes: list[Freeze] = Field(
+        [],
+        description='JSON: [{"environment": "production", "start": ..., "end": ..., "reason": ...}]',
+    )
+    windows: dict[str, list[Window]] = Field(
+        {}, description='JSON: {"production": [{"days": ["mon"], "start": "08:00", "end": "17:00"}]}, UTC: only then'
+    )
+    changes_off: bool = Field(False, description="the kill switch as a setting; the console has one, too")
+    change_ttl_seconds: float = Field(3600.0, gt=0, le=86_400, description="time that a change waits for its yes")
+    changes_per_hour: int = Field(30, gt=0, description="changes that a person may ask for, by environment")
+    approve_by_tool: Literal["off", "on"] = Field(
+        "off", description="on: approve_change and reject_change exist as tools; a model then could be talked into them"
+    )
+    image_prefixes: CommaList = Field([], description="registries or paths that set_image may name; none: any")
+    worker: bool = Field(True, description="execute changes inside the server process; else `triptych worker devops`")
     max_log_bytes: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="most that get_logs reads at once")
 
     def folder(self, data_dir: Path) -> Path:

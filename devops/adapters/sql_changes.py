@@ -1,0 +1,220 @@
+"""Changes in SQL: SQLite embedded, Postgres where it is configured. Every step is a compare-and-set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.databases import read_write
+from common.errors import Conflict, NotFound, RateLimited
+from devops.adapters.change_tables import (
+    CHANGES,
+    approvals,
+    change_of,
+    changes,
+    entry_of,
+    journal,
+    metadata,
+    row_of,
+    switch_of,
+    switches,
+)
+from devops.changes.change import Approval, Change, Draft, Entry, Switch
+from devops.changes.clock import SteadyClock
+from devops.changes.states import NEXT, WAITING, State, before
+
+C = changes.c
+HOUR = 3600.0
+SWITCHED_OFF = exists().where(switches.c.name == CHANGES, switches.c.off)
+
+
+class SqlChanges:
+    """Implements ChangeStore."""
+
+    def __init__(self, engine: AsyncEngine, clock: SteadyClock) -> None:
+        self._engine = engine
+        self._writer = read_write(engine)
+        self._clock = clock
+
+    async def open(self) -> None:
+        """Make the tables that are missing. What another process has seen of the time counts here, too."""
+        async with self._writer.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+            self._clock.at_least((await connection.execute(select(func.max(C.updated_at)))).scalar() or 0.0)
+
+    async def add(self, draft: Draft, state: State, per_hour: int) -> Change:
+        """See ChangeStore."""
+        now = self._clock.now()
+        who, place = draft.requester, draft.environment
+        mine = and_(C.tenant == who.tenant, C.person == who.person, C.environment == place)
+        recent = select(func.count(), func.min(C.created_at)).where(mine, C.created_at > now - HOUR)
+        async with self._writer.begin() as connection:
+            count, oldest = (await connection.execute(recent)).one()
+            if count >= per_hour:
+                message = f"You asked for {count} changes in {place} within an hour."
+                raise RateLimited(message, "That is the limit.", retry_after=oldest + HOUR - now)
+            await connection.execute(insert(changes).values(**row_of(draft, now)))
+            await self._write(connection, draft.id, 0, "planned", who.subject, {"digest": draft.digest})
+            planned = Change(draft, "planned", 0, now)
+            await self._step(connection, planned, state, who.subject, {})
+        return await self.get(draft.id, who.tenant)
+
+    async def get(self, change_id: str, tenant: str) -> Change:
+        """See ChangeStore."""
+        found = await self._all(and_(C.id == change_id, C.tenant == tenant), 1)
+        if not found:
+            raise NotFound("There is no such change.", "list_changes shows those that you may see.")
+        return found[0]
+
+    async def page(
+        self, tenant: str, states: Sequence[State], limit: int, older: tuple[float, str] | None
+    ) -> Sequence[Change]:
+        """See ChangeStore."""
+        wanted = [C.tenant == tenant]
+        if states:
+            wanted.append(C.state.in_(states))
+        if older:
+            at, identifier = older
+            wanted.append(or_(C.created_at < at, and_(C.created_at == at, C.id < identifier)))
+        return await self._all(and_(*wanted), limit, newest=True)
+
+    async def journal(self, change_id: str) -> Sequence[Entry]:
+        """See ChangeStore."""
+        async with self._engine.connect() as connection:
+            found = select(journal).where(journal.c.change_id == change_id).order_by(journal.c.seq)
+            return [entry_of(row) for row in (await connection.execute(found)).mappings()]
+
+    async def move(
+        self, change: Change, to: State, by: str, detail: Mapping[str, Any] | None = None, outcome: str | None = None
+    ) -> bool:
+        """See ChangeStore."""
+        async with self._writer.begin() as connection:
+            return await self._step(connection, change, to, by, detail or {}, outcome=outcome)
+
+    async def approve(self, change: Change, approval: Approval, needed: int) -> Change:
+        """See ChangeStore."""
+        actor = approval.actor
+        row = {"change_id": change.id, "person": actor.person, "actor": asdict(actor)}
+        # The change is read and written under one lock: SQLite has one writer, Postgres locks the row.
+        current = select(C.version, C.state).where(C.id == change.id).with_for_update()
+        try:
+            async with self._writer.begin() as connection:
+                version, state = (await connection.execute(current)).one()
+                if state != "awaiting_approval":
+                    raise Conflict(f"The change is {state}: nobody can approve it.", "Read it again with get_change.")
+                await connection.execute(insert(approvals).values(**row, digest=approval.digest, at=approval.at))
+                own = select(func.count()).where(
+                    approvals.c.change_id == change.id, approvals.c.digest == change.draft.digest
+                )
+                given = int((await connection.execute(own)).scalar_one())
+                to: State = "approved" if given >= needed else "awaiting_approval"
+                detail = {"digest": approval.digest, "approvals": given, "needed": needed}
+                latest = Change(change.draft, state, version, approval.at)
+                await self._step(connection, latest, to, actor.subject, detail)
+        except IntegrityError:
+            raise Conflict(
+                "You have approved this change already.", "If it still waits, it needs other people."
+            ) from None
+        return await self.get(change.id, change.draft.requester.tenant)
+
+    async def claim(self, change: Change, owner: str, lease_until: float, now: float) -> bool:
+        """See ChangeStore."""
+        ready = and_(C.digest == change.draft.digest, C.expires_at > now, ~SWITCHED_OFF)
+        values = {"owner": owner, "lease_until": lease_until}
+        async with self._writer.begin() as connection:
+            return await self._step(connection, change, "executing", owner, {}, ready, **values)
+
+    async def hold(self, change: Change, owner: str, lease_until: float) -> bool:
+        """See ChangeStore."""
+        mine = and_(C.id == change.id, C.state == "executing", C.owner == owner)
+        async with self._writer.begin() as connection:
+            held = await connection.execute(update(changes).where(mine).values(lease_until=lease_until).returning(C.id))
+            return held.first() is not None
+
+    async def note(self, change: Change, owner: str, detail: Mapping[str, Any]) -> None:
+        """See ChangeStore."""
+        mine = and_(C.id == change.id, C.state == "executing", C.owner == owner)
+        async with self._writer.begin() as connection:
+            counted = update(changes).where(mine).values(version=C.version + 1).returning(C.version)
+            version = (await connection.execute(counted)).scalar()
+            if version is not None:
+                await self._write(connection, change.id, version, "executing", owner, detail)
+
+    async def finish(self, change: Change, owner: str, to: State, outcome: str, detail: Mapping[str, Any]) -> bool:
+        """See ChangeStore."""
+        async with self._writer.begin() as connection:
+            current = select(C.version).where(C.id == change.id, C.owner == owner, C.state == "executing")
+            version = (await connection.execute(current.with_for_update())).scalar()
+            if version is None:
+                return False
+            running = Change(change.draft, "executing", version, self._clock.now())
+            return await self._step(connection, running, to, owner, detail, outcome=outcome, lease_until=None)
+
+    async def approved(self, limit: int) -> Sequence[Change]:
+        """See ChangeStore."""
+        return await self._all(C.state == "approved", limit)
+
+    async def lapsed(self, now: float) -> Sequence[Change]:
+        """See ChangeStore."""
+        return await self._all(and_(C.state == "executing", C.lease_until < now), 100)
+
+    async def overdue(self, now: float) -> Sequence[Change]:
+        """See ChangeStore."""
+        return await self._all(and_(C.state.in_(sorted(WAITING)), C.expires_at <= now), 100)
+
+    async def switch(self) -> Switch:
+        """See ChangeStore."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(switches).where(switches.c.name == CHANGES))
+            return switch_of(found.mappings().first())
+
+    async def flip(self, switch: Switch) -> None:
+        """See ChangeStore."""
+        async with self._writer.begin() as connection:
+            await connection.execute(delete(switches).where(switches.c.name == CHANGES))
+            await connection.execute(insert(switches).values(name=CHANGES, **asdict(switch)))
+
+    async def _step(
+        self,
+        connection: AsyncConnection,
+        change: Change,
+        to: State,
+        by: str,
+        detail: Mapping[str, Any],
+        condition: ColumnElement[bool] | None = None,
+        **values: Any,
+    ) -> bool:
+        if to != change.state and change.state not in before(to):
+            raise Conflict(
+                f"A change that is {change.state} cannot become {to}.", f"Next: {sorted(NEXT[change.state])}."
+            )
+        same = and_(C.id == change.id, C.state == change.state, C.version == change.version)
+        now = self._clock.now()
+        values |= {"state": to, "version": C.version + 1, "updated_at": now}
+        matching = same if condition is None else and_(same, condition)
+        taken = await connection.execute(update(changes).where(matching).values(**values).returning(C.version))
+        version = taken.scalar()
+        if version is None:
+            return False
+        await self._write(connection, change.id, version, to, by, detail)
+        return True
+
+    async def _write(
+        self, connection: AsyncConnection, change_id: str, seq: int, state: State, by: str, detail: Mapping[str, Any]
+    ) -> None:
+        row = {"change_id": change_id, "seq": seq, "state": state, "by": by, "detail": dict(detail)}
+        await connection.execute(insert(journal).values(at=self._clock.now(), **row))
+
+    async def _all(self, condition: ColumnElement[bool], limit: int, newest: bool = False) -> list[Change]:
+        order = (C.created_at.desc(), C.id.desc()) if newest else (C.created_at, C.id)
+        async with self._engine.connect() as connection:
+            wanted = select(changes).where(condition).order_by(*order).limit(limit)
+            rows = (await connection.execute(wanted)).mappings().all()
+            ids = [row["id"] for row in rows]
+            mine = select(approvals).where(approvals.c.change_id.in_(ids)).order_by(approvals.c.at)
+            given = (await connection.execute(mine)).mappings().all() if ids else []
+        self._clock.at_least(max((row["updated_at"] for row in rows), default=0.0))
+        return [change_of(row, [each for each in given if each["change_id"] == row["id"]]) for row in rows]

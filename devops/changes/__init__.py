@@ -1,0 +1,1 @@
+"""Changes: nothing is changed without the right yes."""

@@ -1,0 +1,204 @@
+"""Executes what was approved: once, with what was approved, and only while everything still holds."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound
+from common.resilience.deadline import deadline
+from devops.changes.approval import is_same_person
+from devops.changes.change import Change
+from devops.changes.clock import SteadyClock
+from devops.changes.digest import is_intact
+from devops.changes.draining import Drained, evict_all
+from devops.changes.gates import Gates
+from devops.changes.observing import Observation, Write, observe, send, write_of
+from devops.changes.operations import operation_from
+from devops.changes.people import Rights
+from devops.changes.planning import require_target
+from devops.changes.policy import ChangePolicy, is_stricter
+from devops.changes.ports import ChangeStore, ChangeTarget
+from devops.changes.records import Records
+from devops.changes.states import State
+
+TRIES = 3
+"""How often a write is sent again after a Conflict, which says that nothing was changed."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended."""
+
+    state: State
+    text: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds. Nothing is sent so late that it could arrive after the lease."""
+
+    lease: float = 60.0
+    write: float = 20.0
+    drain: float = 600.0
+    pause: float = 2.0
+
+
+DEFAULT_TIMING = Timing()
+
+
+class Executor:
+    """Claims approved changes and carries them out."""
+
+    def __init__(
+        self,
+        store: ChangeStore,
+        targets: dict[str, ChangeTarget],
+        policy: ChangePolicy,
+        gates: Gates,
+        rights: Rights,
+        records: Records,
+        clock: SteadyClock,
+        owner: str,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._policy = policy
+        self._gates = gates
+        self._rights = rights
+        self._records = records
+        self._clock = clock
+        self._owner = f"{owner}-{secrets.token_hex(4)}"
+        self._timing = timing
+
+    async def execute(self, change: Change) -> None:
+        """Carry out one approved change, or say why not. What cannot be read now is tried again later."""
+        try:
+            self._gates.check(change.draft.environment, self._clock.now(), await self._store.switch())
+        except Denied:
+            return  # it waits until changes are possible again, or until it expires
+        refusal = self.refusal(change)
+        if refusal is not None:
+            await self._store.move(change, refusal.state, self._owner, refusal.detail, refusal.text)
+            return
+        target = require_target(self._targets, change.draft.target.cluster)
+        seen, write = await self._look(change, target)
+        if write is None:
+            await self._store.move(change, "drifted", self._owner, {"seen": seen.fingerprint}, DRIFTED.text)
+            return
+        async with self._records.around("execute_change", change.draft, change.draft.requester) as recorded:
+            if not await self._claim(change):
+                recorded.outcome = "conflict"
+                return
+            outcome = await self._perform(change, target, seen, write)
+            recorded.outcome = outcome.state if outcome else "unknown"
+            if outcome and not await self._store.finish(
+                change, self._owner, outcome.state, outcome.text, outcome.detail
+            ):
+                log.error("change.finished_late", change=change.id, outcome=outcome.state)
+
+    def refusal(self, change: Change) -> Outcome | None:
+        """Why an approved change may not be carried out any more."""
+        draft = change.draft
+        if not is_intact(change):
+            return Outcome("rejected", "The stored change is not the one that was planned.", {})
+        if draft.requirement.policy_version != self._policy.version:
+            return Outcome("drifted", "The policy has changed since: plan it anew.", {})
+        requester = self._rights.current(draft.requester)
+        try:
+            if requester is None:
+                raise Denied("key")
+            needed = self._policy.requirement(requester, draft.tool, draft.target, draft.environment, draft.risk)
+        except Denied:
+            return Outcome("rejected", "Its requester may not ask for this any more.", {})
+        if is_stricter(needed, draft.requirement):
+            return Outcome("drifted", "It needs another yes than the one that was asked for: plan it anew.", {})
+        if self._good_approvals(change) < draft.requirement.approvals:
+            return Outcome("rejected", "It has not enough approvals of people who may approve it now.", {})
+        return None
+
+    def _good_approvals(self, change: Change) -> int:
+        draft, people = change.draft, set()
+        for approval in change.approvals:
+            current = self._rights.current(approval.actor)
+            if current is None or approval.digest != draft.digest or is_same_person(approval.actor, draft.requester):
+                continue
+            subject = draft.requester.subject
+            place = (draft.tool, draft.target, draft.environment, draft.risk)
+            if current.tenant == draft.requester.tenant and self._policy.may_approve(current, subject, *place):
+                people.add(approval.actor.person)
+        return len(people)
+
+    async def _look(self, change: Change, target: ChangeTarget) -> tuple[Observation, Write | None]:
+        """What is there now, and what to send; nothing to send if that is not what was approved."""
+        draft, operation = change.draft, operation_from(change.draft.operation)
+        try:
+            seen = await observe(target, draft.target, operation)
+            write = write_of(operation, draft.target, seen)
+        except (NotFound, Conflict):
+            return Observation(None), None
+        same = (seen.uid, seen.fingerprint, write.digest(draft.target)) == (draft.uid, draft.fingerprint, draft.write)
+        return seen, write if same else None
+
+    async def _claim(self, change: Change) -> bool:
+        now = self._clock.now()
+        return await self._store.claim(change, self._owner, now + self._timing.lease, now)
+
+    async def _perform(self, change: Change, target: ChangeTarget, seen: Observation, write: Write) -> Outcome | None:
+        """The outcome; None if nobody knows, which is found out when the lease has run out."""
+        for _ in range(TRIES):
+            try:
+                async with deadline(self._timing.write):
+                    await send(target, change.draft.target, write, seen, change.id, dry_run=False)
+                break
+            except (InvalidInput, Denied) as error:
+                return Outcome("failed", f"The cluster refused it, and nothing was changed: {error.message}", {})
+            except (Conflict, NotFound):
+                # The precondition failed, so nothing was changed. Often only the status is new.
+                fresh = await self._look_again(change, target)
+                if fresh is None:
+                    return DRIFTED
+                seen, write = fresh
+            except Exception as error:
+                log.error("change.nobody_knows", change=change.id, error=type(error).__name__)
+                return None
+        else:
+            return Outcome("failed", "The object changed all the time; nothing was changed. Plan it anew.", {})
+        if write.verb != "drain":
+            return Outcome("succeeded", "The cluster has accepted it.", {})
+        return await self._drain(change, target)
+
+    async def _look_again(self, change: Change, target: ChangeTarget) -> tuple[Observation, Write] | None:
+        try:
+            seen, write = await self._look(change, target)
+        except AppError:
+            return None
+        return (seen, write) if write else None
+
+    async def _drain(self, change: Change, target: ChangeTarget) -> Outcome | None:
+        noted: int | None = None
+
+        async def may_go_on(left: int) -> bool:
+            nonlocal noted
+            held = await self._store.hold(change, self._owner, self._clock.now() + self._timing.lease)
+            if left != noted:
+                await self._store.note(change, self._owner, {"pods_left": left})
+                noted = left
+            return held and not (await self._store.switch()).off
+
+        name, timing = change.draft.target.name, self._timing
+        try:
+            drained: Drained = await evict_all(target, name, may_go_on, timing.drain, timing.pause)
+        except Exception as error:
+            log.error("change.nobody_knows", change=change.id, error=type(error).__name__)
+            return None
+        state: State = "succeeded" if drained.left == 0 else "failed"
+        return Outcome(state, drained.text, {"evicted": drained.evicted, "pods_left": drained.left})
+
+
+DRIFTED = Outcome("drifted", "The object has changed since it was planned; nothing was done. Plan it anew.", {})

@@ -1,0 +1,79 @@
+"""What stops changes whoever asks: the switch, freezes and windows. And which environment a namespace belongs to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from common.errors import Denied
+from devops.changes.change import Switch, Target
+
+PRODUCTION = "production"
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+HOUR = r"^([01]\d|2[0-3]):[0-5]\d$"
+
+
+class Freeze(BaseModel):
+    """A time in which nothing is changed in an environment (`*`: in all)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    environment: str = "*"
+    start: AwareDatetime
+    end: AwareDatetime
+    reason: str = ""
+
+
+class Window(BaseModel):
+    """The only hours, in UTC, in which an environment is changed; several add up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    days: tuple[Day, ...] = DAYS
+    start: Annotated[str, Field(pattern=HOUR)] = "00:00"
+    end: Annotated[str, Field(pattern=HOUR)] = "23:59"
+
+
+class Gates:
+    """Decides by environment and time."""
+
+    def __init__(
+        self,
+        environments: Mapping[str, str],
+        freezes: Sequence[Freeze] = (),
+        windows: Mapping[str, Sequence[Window]] | None = None,
+        closed: bool = False,
+    ) -> None:
+        self._environments = environments
+        self._freezes = freezes
+        self._windows = windows or {}
+        self._closed = closed
+
+    def environment(self, at: Target) -> str:
+        """By the first pattern that fits `namespace` or `cluster/namespace`; what fits none is production."""
+        if at.namespace is not None:
+            for pattern, environment in self._environments.items():
+                name = f"{at.cluster}/{at.namespace}" if "/" in pattern else at.namespace
+                if fnmatchcase(name, pattern):
+                    return environment
+        return PRODUCTION
+
+    def check(self, environment: str, now: float, switch: Switch) -> None:
+        """Raises Denied while nothing may be changed there."""
+        if self._closed or switch.off:
+            why = f" by {switch.by}: {switch.reason}" if switch.off else " by DEVOPS_CHANGES_OFF"
+            raise Denied(f"All changes are switched off{why}.", "Reading goes on. An administrator switches them on.")
+        moment = datetime.fromtimestamp(now, UTC)
+        for freeze in self._freezes:
+            if freeze.environment in ("*", environment) and freeze.start <= moment < freeze.end:
+                until = freeze.end.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+                raise Denied(f"{environment} is frozen until {until}. {freeze.reason}".strip(), "Ask again after it.")
+        windows = self._windows.get(environment)
+        if windows and not any(_is_open(window, moment) for window in windows):
+            hours = "; ".join(f"{', '.join(each.days)} {each.start}-{each.end}" for each in windows)
+            raise Denied(f"{environment} is changed only at these times (UTC): {hours}.", "Ask again then.")
+
+
+def _is_open(window: Window, moment: datetime) -> bool:
+    return DAYS[moment.weekday()] in window.days and window.start <= moment.strftime("%H:%M") <= window.end

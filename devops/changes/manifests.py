@@ -1,0 +1,101 @@
+"""Live objects as changes see them: what matters in them, and how two of them differ."""
+
+import copy
+import difflib
+import hashlib
+import json
+import secrets
+from typing import Any, cast
+
+from common.security.redaction import REDACTED, redact
+from common.security.untrusted import untrusted
+from devops.changes.digest import digest_of
+from devops.ports import Manifest
+
+MARK = "triptych/change"
+"""Annotation that names the last change of an object, by which a crash is found out."""
+MAX_DIFF = 12_000
+MAX_VALUE = 2_000
+_SERVER_FIELDS = frozenset(
+    {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink", "deletionTimestamp"}
+)
+_CONTROLLER_NOTES = frozenset(
+    {
+        MARK,
+        "deployment.kubernetes.io/revision",
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "node.alpha.kubernetes.io/ttl",
+        "volumes.kubernetes.io/controller-managed-attach-detach",
+    }
+)
+
+
+def essence(manifest: Manifest | None) -> Manifest:
+    """What somebody wanted of this object, without what the server and its controllers write beside."""
+    if manifest is None:
+        return {}
+    kept = {key: value for key, value in manifest.items() if key not in ("status", "metadata", "apiVersion", "kind")}
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_FIELDS}
+    notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in _CONTROLLER_NOTES}
+    metadata.pop("annotations", None)
+    return {"metadata": {**metadata, **({"annotations": notes} if notes else {})}, **kept}
+
+
+def fingerprint(manifest: Manifest | None, context: Any = None) -> str:
+    """Changes when something that matters does; a new status alone is no drift."""
+    return digest_of([essence(manifest), context])
+
+
+def marked(manifest: Manifest, change_id: str) -> Manifest:
+    """A copy that names the change."""
+    copied = copy.deepcopy(manifest)
+    annotations = copied["metadata"].get("annotations") or {}
+    copied["metadata"]["annotations"] = {**annotations, MARK: change_id}
+    return copied
+
+
+def mark_of(manifest: Manifest | None) -> str | None:
+    """The change that touched it last."""
+    annotations = ((manifest or {}).get("metadata") or {}).get("annotations") or {}
+    mark = annotations.get(MARK)
+    return mark if isinstance(mark, str) else None
+
+
+def diff(before: Manifest | None, after: Manifest | None) -> str:
+    """Line by line, redacted, and cleaned of what could deceive its reader."""
+    # Secrets are shown by a mark that tells two of them apart here, and is worth nothing elsewhere.
+    salt = secrets.token_bytes(16)
+    changed = difflib.unified_diff(_lines(before, salt), _lines(after, salt), "live", "planned", lineterm="", n=2)
+    text = untrusted("\n".join(changed), MAX_DIFF)
+    return text.text + ("\n... (cut)" if text.truncated else "")
+
+
+def _lines(manifest: Manifest | None, salt: bytes) -> list[str]:
+    if manifest is None:
+        return []
+    # As JSON, one value a line: a value cannot break out of its line and look like another one.
+    return json.dumps(_clean(essence(manifest), salt), indent=1, sort_keys=True).splitlines()
+
+
+def _clean(value: Any, salt: bytes) -> Any:
+    if isinstance(value, dict):
+        if isinstance(value.get("value"), str) and isinstance(value.get("name"), str):
+            # An environment variable: its name says what it is.
+            return {**value, "value": _leaf(value["name"], value["value"], salt)}
+        return {
+            key: _clean(item, salt) if isinstance(item, dict | list) else _leaf(key, item, salt)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_clean(item, salt) if isinstance(item, dict | list) else _leaf("", item, salt) for item in value]
+    return value
+
+
+def _leaf(key: str, value: Any, salt: bytes) -> Any:
+    if not isinstance(value, str):
+        return value
+    [shown] = cast(dict[str, str], redact({key: value}, MAX_VALUE)).values()
+    if REDACTED not in shown:
+        return shown
+    mark = hashlib.sha256(salt + value.encode()).hexdigest()[:6]
+    return shown.replace(REDACTED, f"[redacted {mark}]")

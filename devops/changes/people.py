@@ -1,0 +1,65 @@
+"""Who asked and who approved: a person, whatever key they used, and what that person may do now."""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from common.security.api_keys import ApiKeyStore
+from common.security.principal import Principal
+from common.settings import Classification
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody as they were when they acted."""
+
+    subject: str
+    tenant: str
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    clearance: Classification
+    key_id: str | None = None
+
+    @property
+    def person(self) -> str:
+        """Equal for two keys of one person. Upper case, blanks and look-alike forms do not make somebody else."""
+        return unicodedata.normalize("NFKC", self.subject).casefold().strip()
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(
+            self.subject, self.tenant, frozenset(self.roles), frozenset(self.groups), self.clearance, key_id=self.key_id
+        )
+
+
+def actor_of(principal: Principal) -> Actor:
+    """What is kept of a caller."""
+    roles, groups = tuple(sorted(principal.roles)), tuple(sorted(principal.groups))
+    return Actor(principal.subject, principal.tenant, roles, groups, principal.clearance, principal.key_id)
+
+
+def actor_from(stored: dict[str, Any]) -> Actor:
+    """The reverse of `vars(actor)` through JSON."""
+    return Actor(**{**stored, "roles": tuple(stored["roles"]), "groups": tuple(stored["groups"])})
+
+
+class Rights(Protocol):
+    """What somebody may do now."""
+
+    def current(self, actor: Actor) -> Principal | None:
+        """None: this person may not do anything any more."""
+
+
+class KeyRights:
+    """Looks an API key up again. The rights of a JWT are those it had, until the change expires."""
+
+    def __init__(self, api_keys: ApiKeyStore) -> None:
+        self._api_keys = api_keys
+
+    def current(self, actor: Actor) -> Principal | None:
+        """See Rights."""
+        if actor.key_id is None:
+            return actor.principal
+        key = self._api_keys.get(actor.key_id)
+        same = key is not None and (key.owner, key.tenant) == (actor.subject, actor.tenant)
+        return key.principal if key and same else None

@@ -1,0 +1,136 @@
+"""Plans a change: dry run, diff, blast radius, risk, what policy demands, and a digest over all of it."""
+
+import secrets
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from common.errors import Conflict, NotFound
+from common.security.principal import Principal
+from devops.changes.change import Change, Draft, Plan, Target
+from devops.changes.clock import SteadyClock
+from devops.changes.digest import draft_digest
+from devops.changes.gates import Gates
+from devops.changes.manifests import diff, essence
+from devops.changes.observing import Observation, observe, send, write_of
+from devops.changes.operations import Cordon, Delete, Drain, Operation, Rollback, Scale, SetImage
+from devops.changes.people import actor_of
+from devops.changes.policy import ChangePolicy
+from devops.changes.ports import ChangeStore, ChangeTarget
+from devops.changes.risk import assess
+from devops.changes.states import State
+from devops.ports import Manifest
+
+STATES: dict[str, State] = {"allow": "approved", "confirm": "awaiting_confirmation", "approve": "awaiting_approval"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a change waits for its yes, and how many somebody may ask for."""
+
+    ttl_seconds: float = 3600.0
+    per_hour: int = 30
+
+
+class Planner:
+    """Turns wishes into changes that wait for the right yes."""
+
+    def __init__(
+        self, store: ChangeStore, policy: ChangePolicy, gates: Gates, clock: SteadyClock, limits: Limits
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._gates = gates
+        self._clock = clock
+        self._limits = limits
+
+    async def plan(self, who: Principal, target: ChangeTarget, at: Target, operation: Operation) -> Change:
+        """A durable change. Raises Denied, NotFound, Conflict (nothing would change), RateLimited."""
+        environment, now = self._gates.environment(at), self._clock.now()
+        self._gates.check(environment, now, await self._store.switch())
+        seen = await observe(target, at, operation)
+        risk, reasons = assess(operation, at, seen.live, seen.blast)
+        requirement = self._policy.requirement(who, operation.tool, at, environment, risk)
+        write, change_id = write_of(operation, at, seen), f"chg-{secrets.token_hex(8)}"
+        after = await send(target, at, write, seen, change_id, dry_run=True)
+        _refuse_nothing(operation, seen, after)
+        plan = Plan(
+            summary=_summary(operation, at, environment, seen),
+            diff=diff(seen.live, after),
+            blast=seen.blast,
+            reasons=reasons,
+            undo=_undo(operation, at, seen),
+        )
+        draft = Draft(
+            id=change_id,
+            requester=actor_of(who),
+            tool=operation.tool,
+            target=at,
+            operation=operation.model_dump(mode="json"),
+            environment=environment,
+            risk=risk,
+            requirement=requirement,
+            plan=plan,
+            uid=seen.uid,
+            resource_version=seen.resource_version,
+            fingerprint=seen.fingerprint,
+            write=write.digest(at),
+            digest="",
+            created_at=now,
+            expires_at=now + self._limits.ttl_seconds,
+        )
+        draft = replace(draft, digest=draft_digest(draft))
+        return await self._store.add(draft, STATES[requirement.decision], self._limits.per_hour)
+
+
+def _refuse_nothing(operation: Operation, seen: Observation, after: Manifest | None) -> None:
+    if isinstance(operation, Drain):
+        return
+    if after is not None and seen.live is not None and essence(after) == essence(seen.live):
+        raise Conflict("Nothing would change: the object is like that already.", "Read it again.")
+
+
+def _summary(operation: Operation, at: Target, environment: str, seen: Observation) -> str:
+    where = f"{at} in {environment} on {at.cluster}"
+    match operation:
+        case Scale():
+            return f"Scale {where} from {seen.blast.replicas} to {operation.replicas} replicas"
+        case SetImage():
+            return f"Set the image of container {operation.container} of {where} to {operation.image}"
+        case Rollback():
+            return f"Roll {where} back to revision {operation.revision}"
+        case Cordon():
+            return f"{'Cordon' if operation.cordoned else 'Uncordon'} {where}"
+        case Drain():
+            return f"Drain {where}: evict {seen.blast.pod_count} pods"
+        case Delete():
+            return f"Delete {where} with its {seen.blast.pod_count} pods" if seen.pods else f"Delete {where}"
+    verb = {"apply_manifest": "Apply a manifest to", "restart_workload": "Restart"}[operation.tool]
+    return f"{verb} {where}" if seen.live else f"Create {where}"
+
+
+def _undo(operation: Operation, at: Target, seen: Observation) -> dict[str, Any] | None:
+    """The call that takes it back, to be planned and approved as any other."""
+    if seen.live is None:
+        return None
+    same = {key: value for key, value in asdict(at).items() if value is not None}
+    match operation:
+        case Scale():
+            return {"tool": "scale_workload", "arguments": {**same, "replicas": seen.blast.replicas}}
+        case SetImage():
+            containers = seen.live["spec"]["template"]["spec"]["containers"]
+            image = next(each["image"] for each in containers if each["name"] == operation.container)
+            more = {"container": operation.container, "image": image}
+            return {"tool": "set_image", "arguments": {**same, **more}}
+        case Rollback():
+            return {"tool": "rollback_workload", "arguments": same}
+        case Cordon() | Drain():
+            was = bool(seen.live["spec"].get("unschedulable"))
+            return {"tool": "cordon_node", "arguments": {"cluster": at.cluster, "name": at.name, "cordoned": was}}
+    return None
+
+
+def require_target(targets: "dict[str, ChangeTarget]", cluster: str) -> ChangeTarget:
+    """Raises NotFound for a cluster that is not there any more."""
+    if cluster not in targets:
+        raise NotFound(f"There is no cluster {cluster}.", f"There is: {', '.join(sorted(targets))}.")
+    return targets[cluster]

@@ -1,0 +1,53 @@
+"""How much can go wrong, from rules that a person can check. No model has a say in it."""
+
+from devops.changes.change import RISKS, Blast, Risk, Target
+from devops.changes.operations import Apply, Cordon, Delete, Drain, Operation, Restart, Rollback, Scale, SetImage
+from devops.ports import Manifest
+
+_BASE: dict[type, int] = {Scale: 0, Restart: 0, Cordon: 0, SetImage: 1, Rollback: 1, Apply: 1, Delete: 2, Drain: 2}
+SENSITIVE = ("serviceAccountName", "secretKeyRef", "secretRef", "secretName", "secret", "projected")
+"""Fields that let pods read more than they could before."""
+
+
+def assess(operation: Operation, at: Target, live: Manifest | None, blast: Blast) -> tuple[Risk, list[str]]:
+    """The risk, and the reasons that raised it."""
+    level, reasons = _BASE[type(operation)], []
+
+    def raised(to: int, reason: str) -> None:
+        nonlocal level
+        level = max(level, to)
+        reasons.append(reason)
+
+    if isinstance(operation, Scale) and blast.replicas:
+        if operation.replicas == 0:
+            raised(2, "no replica is left")
+        elif operation.replicas * 2 < blast.replicas:
+            raised(1, "more than half of the replicas go")
+    if isinstance(operation, Restart | SetImage | Rollback) and blast.replicas <= 1:
+        raised(1, "there is one replica at most, so service may be interrupted")
+    if isinstance(operation, Restart | SetImage | Rollback | Drain | Delete):
+        for budget in blast.budgets:
+            if not budget["disruptions_allowed"]:
+                raised(2, f"budget {budget['name']} allows no disruption now")
+    if isinstance(operation, Delete) and at.kind == "StatefulSet":
+        raised(3, "it keeps state")
+    if isinstance(operation, Apply) and _gains(operation.manifest, live):
+        raised(3, "its pods could read secrets or act as another account")
+    if at.namespace is not None and at.namespace.startswith("kube-"):
+        raised(3, "the cluster itself depends on it")
+    return RISKS[level], reasons
+
+
+def _gains(manifest: Manifest, live: Manifest | None) -> bool:
+    return bool(_mentions(manifest) - _mentions(live or {}))
+
+
+def _mentions(value: object, key: str = "") -> set[str]:
+    """Everything that a manifest says about secrets and accounts."""
+    if isinstance(value, dict):
+        if key in SENSITIVE:
+            return {f"{key}={sorted(value.items(), key=str)}"}
+        return {found for name, item in value.items() for found in _mentions(item, name)}
+    if isinstance(value, list):
+        return {found for item in value for found in _mentions(item, key)}
+    return {f"{key}={value}"} if key in SENSITIVE else set()

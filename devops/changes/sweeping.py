@@ -1,0 +1,84 @@
+"""Finds what was left: changes whose time is over, and executions whose process died. Nothing is ever repeated."""
+
+import structlog
+
+from devops.changes.change import Change
+from devops.changes.clock import SteadyClock
+from devops.changes.execution import Outcome
+from devops.changes.manifests import mark_of
+from devops.changes.observing import Observation, evictable, observe, write_of
+from devops.changes.operations import Delete, Drain, operation_from
+from devops.changes.people import Actor
+from devops.changes.planning import require_target
+from devops.changes.ports import ChangeStore, ChangeTarget
+from devops.changes.records import Records
+
+SWEEPER = "sweeper"
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Ends changes that nobody else will."""
+
+    def __init__(
+        self, store: ChangeStore, targets: dict[str, ChangeTarget], records: Records, clock: SteadyClock
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._records = records
+        self._clock = clock
+
+    async def sweep(self) -> None:
+        """Once."""
+        for change in await self._store.overdue(self._clock.now()):
+            text = f"Nobody said yes in time: it was {change.state.replace('_', ' ')} until it expired."
+            await self._store.move(change, "expired", SWEEPER, {}, text)
+        for change in await self._store.lapsed(self._clock.now()):
+            try:
+                await self.reconcile(change)
+            except Exception as error:
+                # The cluster or the audit log does not answer: it stays `executing`, and is looked at again.
+                log.warning("change.not_reconciled", change=change.id, error=type(error).__name__)
+
+    async def reconcile(self, change: Change) -> None:
+        """Compare what is there with what was to be done."""
+        target = require_target(self._targets, change.draft.target.cluster)
+        outcome = await found_out(target, change)
+        who = Actor(SWEEPER, change.draft.requester.tenant, (), (), "public")
+        async with self._records.around("reconcile_change", change.draft, who) as recorded:
+            recorded.outcome = outcome.state
+            await self._store.finish(change, change.owner or "", outcome.state, outcome.text, outcome.detail)
+
+
+async def found_out(target: ChangeTarget, change: Change) -> Outcome:
+    """`succeeded` or `failed` if the live object proves it, else `unknown` with what is there."""
+    draft, operation = change.draft, operation_from(change.draft.operation)
+    live = await target.read(draft.target.api, draft.target.namespace, draft.target.name)
+    uid = str(live["metadata"]["uid"]) if live else ""
+    if isinstance(operation, Delete):
+        if uid != draft.uid or (live and "deletionTimestamp" in live["metadata"]):
+            return Outcome("succeeded", f"{INTERRUPTED} The object is gone.", {"uid": uid})
+    elif isinstance(operation, Drain) and mark_of(live) == change.id:
+        left = len(await evictable(target, draft.target.name))
+        if left:
+            return Outcome("unknown", f"{INTERRUPTED} The node is cordoned, and {left} pods are left.", {"left": left})
+        return Outcome("succeeded", f"{INTERRUPTED} The node is cordoned and empty.", {})
+    elif mark_of(live) == change.id:
+        return Outcome("succeeded", f"{INTERRUPTED} The object bears the mark of this change.", {})
+    if await _is_untouched(target, change, live is None):
+        return Outcome("failed", f"{INTERRUPTED} Nothing was changed: plan it anew.", {})
+    there = {"uid": uid, "resource_version": live["metadata"]["resourceVersion"]} if live else {"uid": ""}
+    text = "What is there is neither as before nor marked: look at it, then plan anew what is still needed."
+    return Outcome("unknown", f"{INTERRUPTED} {text}", there)
+
+
+async def _is_untouched(target: ChangeTarget, change: Change, is_gone: bool) -> bool:
+    draft, operation = change.draft, operation_from(change.draft.operation)
+    if is_gone:
+        return draft.uid == ""
+    seen: Observation = await observe(target, draft.target, operation)
+    write = write_of(operation, draft.target, seen)
+    return (seen.uid, seen.fingerprint, write.digest(draft.target)) == (draft.uid, draft.fingerprint, draft.write)
+
+
+INTERRUPTED = "The execution was interrupted."
