@@ -15,6 +15,8 @@ from common.confirm import Confirmations
 from common.databases import create_engine, sqlite_url
 from common.runtime import Runtime
 from common.settings import CommonSettings
+from devops.adapters.kubernetes_cluster import KubernetesCluster
+from devops.adapters.kubernetes_target import KubernetesTarget
 from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.adapters.simulated.target import SimulatedTarget
 from devops.adapters.sql_changes import SqlChanges
@@ -80,8 +82,13 @@ def build_changes(runtime: Runtime, devops: Devops, timing: Timing = DEFAULT_TIM
     return ChangeEngine(engine, store, executor, sweeper, changes, Confirmations(engine))
 
 
-def _targets(backends: Sequence[SimulatedCluster]) -> dict[str, ChangeTarget]:
-    return {cluster.name: SimulatedTarget(cluster) for cluster in backends}
+def _targets(backends: Sequence[SimulatedCluster | KubernetesCluster]) -> dict[str, ChangeTarget]:
+    return {
+        cluster.name: SimulatedTarget(cluster)
+        if isinstance(cluster, SimulatedCluster)
+        else KubernetesTarget(cluster.name, cluster.api)
+        for cluster in backends
+    }
 
 
 def _database_url(common: CommonSettings, settings: DevopsSettings) -> str:

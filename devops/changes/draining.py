@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, NotFound, Unavailable
 from devops.changes.observing import evictable
 from devops.changes.ports import ChangeTarget
 
@@ -50,7 +50,7 @@ async def evict_all(
 async def _evict(target: ChangeTarget, pod: Mapping[str, Any]) -> bool:
     try:
         await target.evict(pod["namespace"], pod["name"], pod["uid"], dry_run=False)
-    except (Conflict, NotFound):
-        # A budget does not let it go yet, or it is gone already: the next round knows.
+    except (Conflict, NotFound, Unavailable):
+        # A budget does not let it go yet, or it is gone already: the next round looks again.
         return False
     return True

@@ -1,11 +1,13 @@
 """Who asked and who approved: a person, whatever key they used, and what that person may do now."""
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from common.security.api_keys import ApiKeyStore
-from common.security.principal import Principal
+from common.security.principal import Principal, current_principal
 from common.settings import Classification
 
 
@@ -41,6 +43,16 @@ def actor_of(principal: Principal) -> Actor:
 def actor_from(stored: dict[str, Any]) -> Actor:
     """The reverse of `vars(actor)` through JSON."""
     return Actor(**{**stored, "roles": tuple(stored["roles"]), "groups": tuple(stored["groups"])})
+
+
+@contextmanager
+def acting_as(actor: Actor) -> Iterator[None]:
+    """What the block does, it does for this person, also where a cluster is told whom to act as."""
+    token = current_principal.set(actor.principal)
+    try:
+        yield
+    finally:
+        current_principal.reset(token)
 
 
 class Rights(Protocol):

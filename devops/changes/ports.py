@@ -52,7 +52,7 @@ class ChangeTarget(Protocol):
         ...
 
     async def evict(self, namespace: str, pod: str, uid: str, dry_run: bool) -> None:
-        """Ask a pod to go. Raises Conflict while a disruption budget forbids it, and if it is another pod by now."""
+        """Ask a pod to go. Conflict or Unavailable: a disruption budget forbids it now, or it is another pod."""
         ...
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from devops.changes.change import Change
 from devops.changes.execution import Executor
+from devops.changes.people import acting_as
 from devops.changes.ports import ChangeStore
 from devops.changes.sweeping import Sweeper
 
@@ -57,7 +58,8 @@ class Runner:
 
     async def _execute(self, change: Change) -> None:
         try:
-            await self._guarded(self._executor.execute(change))
+            with acting_as(change.draft.requester):
+                await self._guarded(self._executor.execute(change))
         finally:
             self._running.pop(change.id, None)
 

@@ -8,7 +8,7 @@ from devops.changes.execution import Outcome
 from devops.changes.manifests import mark_of
 from devops.changes.observing import Observation, evictable, observe, write_of
 from devops.changes.operations import Delete, Drain, operation_from
-from devops.changes.people import Actor
+from devops.changes.people import Actor, acting_as
 from devops.changes.planning import require_target
 from devops.changes.ports import ChangeStore, ChangeTarget
 from devops.changes.records import Records
@@ -35,7 +35,8 @@ class Sweeper:
             await self._store.move(change, "expired", SWEEPER, {}, text)
         for change in await self._store.lapsed(self._clock.now()):
             try:
-                await self.reconcile(change)
+                with acting_as(change.draft.requester):
+                    await self.reconcile(change)
             except Exception as error:
                 # The cluster or the audit log does not answer: it stays `executing`, and is looked at again.
                 log.warning("change.not_reconciled", change=change.id, error=type(error).__name__)

@@ -80,4 +80,6 @@ async def bench(folder: Path, timing: Timing = CALM, work: bool = False, **setti
     devops = build_devops(runtime.settings, own, runtime.key)
     built = build_changes(runtime, devops, timing)
     async with runtime.opened(), opened(devops), opened_changes(built, work):
-        yield Bench(runtime, devops.backends[0], built)
+        [cluster] = devops.backends
+        assert isinstance(cluster, SimulatedCluster)
+        yield Bench(runtime, cluster, built)

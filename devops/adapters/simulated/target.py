@@ -40,4 +40,4 @@ class SimulatedTarget:
     ) -> Sequence[Manifest]:
         """See ChangeTarget."""
         query = Query(namespace, labels or {}, fields or {}, limit=MAX_RELATED)
-        return (await self._cluster.list(kind, query)).items
+        return (await self._cluster.objects(kind, query)).items

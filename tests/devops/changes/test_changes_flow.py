@@ -111,7 +111,7 @@ async def test_a_drain_respects_budgets_and_says_how_far_it_came(tmp_path: Path)
         assert "budget production/web-portal allows no disruption now" in change.draft.plan.reasons
         ended = await carried_out(desk, change)
         assert ended.startswith("failed: The time is over") and "pods are left" in ended
-        pods = (await desk.cluster.list(POD, Query(PRODUCTION, {"app": "web-portal"}))).items
+        pods = (await desk.cluster.objects(POD, Query(PRODUCTION, {"app": "web-portal"}))).items
         assert any(pod["spec"].get("nodeName") == "fern-ams-1-apps-2" for pod in pods)
 
 
