@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 from common.errors import DeadlineExceeded
 
@@ -20,6 +20,13 @@ def remaining(default: float) -> float:
 def ends_at(default: float) -> float:
     """The moment (monotonic clock) that `remaining` counts to."""
     return time.monotonic() + remaining(default)
+
+
+def without_deadline() -> Context:
+    """The current context without its deadline, for work that goes on when its first caller has given up."""
+    context = copy_context()
+    context.run(_limit.set, None)
+    return context
 
 
 @asynccontextmanager
