@@ -95,6 +95,13 @@ class Restriction:
     as_of: float | None = None
     """The versions that counted at this time, in seconds since 1970; default: the current ones. Rights are of now."""
     where: Filter | None = None
+    also: AccessScope | None = None
+    """Only what this one may read, too."""
+
+    @property
+    def scopes(self) -> list[AccessScope]:
+        """Everybody who must be allowed to read what is found."""
+        return [self.scope] if self.also is None else [self.scope, self.also]
 
 
 def matches(condition: Filter, metadata: Metadata, own: Mapping[str, str | float] | None = None) -> bool:

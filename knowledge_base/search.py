@@ -9,9 +9,10 @@ from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
 from knowledge_base.documents import Hit, Metadata, Vector, Version
+from knowledge_base.explanation import Explained, Explanation, Steps, places, timed
 from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
-from knowledge_base.ranking import Fusion, convex_combination
+from knowledge_base.ranking import Fusion, Lists, Ranked, best_chunks, convex_combination
 from knowledge_base.search_pages import shown_before
 from knowledge_base.snippets import snippet
 
@@ -75,29 +76,60 @@ class Search:
         # Later pages are of the moment of the first one.
         moment = shown.at if cursor and as_of is None else as_of
         restriction = Restriction(scope, moment, where)
-        lists, vector = await self._lists(query, restriction, mode)
-        valid = await self._valid(list(lists.values()), restriction)
-        ranked = self._fuse({name: _only(hits, valid) for name, hits in lists.items()}, vector)
+        _, valid, ranked = await self._ranked(query, restriction, mode, {})
         rest = [(hit, score) for hit, score in ranked if hit.document_id not in shown]
         page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in rest[:limit]]
         more = len(rest) > limit
         return SearchPage(page, shown.cursor([item.document_id for item in page], question) if more else None)
 
-    async def _lists(self, query: str, restriction: Restriction, mode: Mode) -> tuple[dict[str, list[Hit]], Vector]:
+    async def explain(
+        self, query: str, restriction: Restriction, limit: int = 10, mode: Mode = "hybrid"
+    ) -> Explanation:
+        """The first page of `search`, with the place of each document in each list, and the time of each step."""
+        steps: Steps = {}
+        with timed(steps, "all"):
+            lists, valid, ranked = await self._ranked(query, restriction, mode, steps)
+        where = places(lists)
+        items = [
+            Explained(_item(hit, score, query, valid[hit.document_id]), where[hit.document_id])
+            for hit, score in ranked[:limit]
+        ]
+        return Explanation(items, {name: len(best_chunks(hits)) for name, hits in lists.items()}, len(ranked), steps)
+
+    async def _ranked(
+        self, query: str, restriction: Restriction, mode: Mode, steps: Steps
+    ) -> tuple[Lists, dict[str, Version], Ranked]:
+        """What was found, which of it counts, and both lists joined."""
+        found, vector = await self._lists(query, restriction, mode, steps)
+        with timed(steps, "catalogue"):
+            valid = await self._valid(list(found.values()), restriction)
+        lists = {name: _only(hits, valid) for name, hits in found.items()}
+        with timed(steps, "fusion"):
+            return lists, valid, self._fuse(lists, vector)
+
+    async def _lists(
+        self, query: str, restriction: Restriction, mode: Mode, steps: Steps
+    ) -> tuple[dict[str, list[Hit]], Vector]:
         """What each kind of search found, and the vector of the query."""
         if mode == "text":
-            return {"text": await self._index.search_text(query, restriction, LEG_LIMIT)}, None
+            return {"text": await self._matching(query, restriction, steps)}, None
         if mode == "vector":
-            vector, hits = await self._nearest(query, restriction)
+            vector, hits = await self._nearest(query, restriction, steps)
             return {"vector": hits}, vector
         text, (vector, hits) = await asyncio.gather(
-            self._index.search_text(query, restriction, LEG_LIMIT), self._nearest(query, restriction)
+            self._matching(query, restriction, steps), self._nearest(query, restriction, steps)
         )
         return {"text": text, "vector": hits}, vector
 
-    async def _nearest(self, query: str, restriction: Restriction) -> tuple[Vector, list[Hit]]:
-        [vector] = await self._embedder.embed([query])
-        return vector, await self._index.search_vector(vector, restriction, LEG_LIMIT)
+    async def _matching(self, query: str, restriction: Restriction, steps: Steps) -> list[Hit]:
+        with timed(steps, "text"):
+            return await self._index.search_text(query, restriction, LEG_LIMIT)
+
+    async def _nearest(self, query: str, restriction: Restriction, steps: Steps) -> tuple[Vector, list[Hit]]:
+        with timed(steps, "embedding"):
+            [vector] = await self._embedder.embed([query])
+        with timed(steps, "vector"):
+            return vector, await self._index.search_vector(vector, restriction, LEG_LIMIT)
 
     async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, Version]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})

@@ -17,16 +17,18 @@ from common.runtime import Runtime
 __all__ = ["Page", "Visit", "console_routes"]
 
 
-def console_routes(runtime: Runtime, pages: Sequence[Page] = (), templates: Sequence[Path] = ()) -> list[BaseRoute]:
-    """The console with the vertical's own pages, whose templates are in `templates`."""
+def console_routes(
+    runtime: Runtime, pages: Sequence[Page] = (), templates: Sequence[Path] = (), static: Sequence[Path] = ()
+) -> list[BaseRoute]:
+    """The console with the vertical's own pages; `templates` and `static` are the folders of what they need."""
     every = sorted([overview_page(), audit_page(), *pages], key=lambda page: page.order)
-    shell = Shell(runtime, every, templates)
+    shell = Shell(runtime, every, templates, static)
     sign_in = SignIn(runtime, shell)
 
     async def home(_: Request) -> Response:
         return RedirectResponse(HOME, 303)
 
-    async def static(request: Request) -> Response:
+    async def static_file(request: Request) -> Response:
         return await shell.static.answer(request) or await shell.not_found(request)
 
     # The last one keeps what does not exist here away from the MCP application behind.
@@ -34,7 +36,7 @@ def console_routes(runtime: Runtime, pages: Sequence[Page] = (), templates: Sequ
         Route("/", Answering(shell, home)),
         Route(SIGN_IN, Answering(shell, sign_in.answer)),
         Route(f"{HOME}/sign-out", Answering(shell, sign_in.sign_out)),
-        Route(f"{HOME}/static/{{hash}}/{{name}}", Answering(shell, static)),
+        Route(f"{HOME}/static/{{hash}}/{{name}}", Answering(shell, static_file)),
         *(Route(page.address, Answering(shell, shell.serve(page))) for page in every),
         Route(f"{HOME}/{{rest:path}}", Answering(shell, shell.not_found)),
     ]

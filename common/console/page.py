@@ -31,6 +31,8 @@ class Page:
     in_nav: bool = True
     methods: frozenset[str] = frozenset({"GET"})
     """With POST here, the form token has been checked before `endpoint` runs."""
+    recorded: bool = False
+    """Whether each visit counts against the person's limit of calls and is audited, with its address."""
 
     @property
     def address(self) -> str:

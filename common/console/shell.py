@@ -1,6 +1,7 @@
 """What surrounds every page: the session, the right to see it, form tokens, headers, and a page for each failure."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from common.console.forms import FormTokens, comes_from_here
 from common.console.page import SAFE, Page, Visit, here, to_sign_in
+from common.console.recording import recorded
 from common.console.sessions import Session, Sessions
 from common.console.templating import HEADERS, HERE, StaticFiles, Templates
 from common.errors import AppError, Denied, NotFound
@@ -29,10 +31,12 @@ log = structlog.get_logger(__name__)
 class Shell:
     """The frame of one server's console."""
 
-    def __init__(self, runtime: Runtime, pages: Sequence[Page], templates: Sequence[Path]) -> None:
+    def __init__(
+        self, runtime: Runtime, pages: Sequence[Page], templates: Sequence[Path], static: Sequence[Path]
+    ) -> None:
         self.runtime = runtime
         self.pages = pages
-        self.static = StaticFiles(HERE / "static")
+        self.static = StaticFiles([HERE / "static", *static])
         self.templates = Templates(templates, self.static)
         self.sessions = Sessions(runtime)
         self.forms = FormTokens(runtime.key)
@@ -52,7 +56,14 @@ class Shell:
                 hint = "Ask whoever gave you the key for one that does."
                 raise Denied(f"Your roles ({roles}) do not open this page.", hint)
             visit = Visit(request, session, page, self.runtime, self.templates, self.layout(request, session))
-            async with deadline(self.runtime.settings.tool_timeout_seconds):
+            async with AsyncExitStack() as stack:
+                if page.recorded:
+                    durable = request.method not in SAFE
+                    address = {**request.path_params, **request.query_params}
+                    await stack.enter_async_context(
+                        recorded(self.runtime, session.principal, page.action, {"arguments": address}, durable)
+                    )
+                await stack.enter_async_context(deadline(self.runtime.settings.tool_timeout_seconds))
                 return await page.endpoint(visit)
 
         return answer

@@ -28,10 +28,11 @@ HEADERS = {
 
 
 class StaticFiles:
-    """The files of the static folder, read once; their address holds their hash, so they may be kept for ever."""
+    """The files of the static folders, read once; their address holds their hash, so they may be kept for ever."""
 
-    def __init__(self, folder: Path) -> None:
-        self._files = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix in MEDIA_TYPES}
+    def __init__(self, folders: Sequence[Path]) -> None:
+        files = [file for folder in folders for file in folder.iterdir() if file.suffix in MEDIA_TYPES]
+        self._files = {file.name: file.read_bytes() for file in files}
         self._hashes = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in self._files.items()}
 
     def address(self, name: str) -> str:

@@ -35,7 +35,7 @@ _OWN = {"document_id": "document_id", "title": "title", "published_at": "publish
 
 def where(restriction: Restriction) -> str:
     """All of a restriction."""
-    found = f"{access_filter(restriction.scope)} AND {time_filter(restriction.as_of)}"
+    found = " AND ".join([*map(access_filter, restriction.scopes), time_filter(restriction.as_of)])
     return f"{found} AND {metadata_filter(restriction.where)}" if restriction.where else found
 
 

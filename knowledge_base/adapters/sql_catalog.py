@@ -170,7 +170,7 @@ def _unknown(document_id: str) -> NotFound:
 
 def _valid(restriction: Restriction) -> Select[Any]:
     """The version of each readable document that is current, or that was at a time. Rights are those of now."""
-    readable_ones, moment = joined().where(readable(restriction.scope)), restriction.as_of
+    readable_ones, moment = joined().where(*map(readable, restriction.scopes)), restriction.as_of
     if restriction.where is not None:
         readable_ones = readable_ones.where(satisfies(restriction.where))
     if moment is None:

@@ -95,3 +95,30 @@ async def test_each_of_index_and_catalogue_applies_the_rule_alone(filled: Knowle
         assert {hit.document_id for hit in hits} == allowed(scope)
         assert {hit.document_id for hit in nearest} == allowed(scope)
         assert set(current) == allowed(scope)
+
+
+async def test_a_preview_shows_exactly_what_both_may_read(filled: KnowledgeBase) -> None:
+    ids = [item.document_id for item in every_access()]
+    [vector] = await filled.embedder.embed(["kettle"])
+    for scope, also in product(scopes()[::6], scopes()[::5]):
+        both = Restriction(scope, also=also)
+        wanted = allowed(scope) & allowed(also)
+        assert {hit.document_id for hit in await filled.index.search_text("kettle", both, 100)} == wanted
+        assert {hit.document_id for hit in await filled.index.search_vector(vector, both, 100)} == wanted
+        assert set(await filled.catalog.valid(ids, both)) == wanted
+        assert {version.document_id for version, _ in await filled.catalog.page(both, 100)} == wanted
+        assert (await filled.catalog.facets(both, [], 1)).documents == len(wanted)
+
+
+async def test_an_explanation_ranks_as_the_search_does(filled: KnowledgeBase) -> None:
+    scope = scopes()[5]
+    page = await filled.search.search("kettle in cupboard 3", scope)
+    explanation = await filled.search.explain("kettle in cupboard 3", Restriction(scope))
+    assert [each.item for each in explanation.items] == page.items and page.items
+    assert set(explanation.steps) == {"all", "embedding", "text", "vector", "catalogue", "fusion"}
+    for each in explanation.items:
+        assert set(each.places) <= {"text", "vector"} and each.places
+    ranks = sorted(each.places["vector"].rank for each in explanation.items if "vector" in each.places)
+    assert ranks == list(range(1, len(ranks) + 1)) and explanation.found["vector"] == explanation.documents
+    only = await filled.search.explain("kettle", Restriction(scope), limit=1, mode="text")
+    assert set(only.items[0].places) == {"text"} and "embedding" not in only.steps

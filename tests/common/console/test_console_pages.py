@@ -39,6 +39,8 @@ PAGES = [
     Page("/jobs/{id}", "Job", "console:jobs", jobs, in_nav=False),
     Page("/fail", "Fail", "console:fail", fail, order=95),
     Page("/fresh", "Fresh", "console:fresh", fresh, in_nav=False),
+    Page("/read/{id}", "Read", "console:jobs", jobs, in_nav=False, recorded=True),
+    Page("/fail/recorded", "Fail", "console:fail", fail, in_nav=False, recorded=True),
 ]
 
 
@@ -172,3 +174,20 @@ async def test_only_the_methods_of_a_page_are_served(site: Site) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     assert (await browser.head("/console")).status_code == 200
     assert (await browser.delete("/console/audit")).status_code == 405
+
+
+async def test_a_recorded_page_is_limited_and_audited_with_its_address_and_outcome(tmp_path: Path) -> None:
+    (tmp_path / "jobs.html").write_text("{{ id }}")
+    limits = {"rate_limit_per_second": 0.001, "rate_limit_burst": 3}
+    async with console_site(tmp_path, PAGES, [tmp_path], POLICY, **limits) as site:
+        browser = await site.signed_in(site.key("ada", "auditor", "editor"))
+        paths = ("read/7?q=tea", "fail/recorded?how=conflict", "read/8", "read/9")
+        answers = [await browser.get(f"/console/{path}") for path in paths]
+        assert [answer.status_code for answer in answers] == [200, 409, 200, 429]
+        # What only shows the console's own state is neither.
+        assert (await browser.get("/console/jobs")).status_code == 200
+        await site.settled()
+        log = (await browser.get("/console/audit?action=console:jobs")).text
+        assert "&#34;id&#34;: &#34;7&#34;" in log and "&#34;q&#34;: &#34;tea&#34;" in log and "read/9" not in log
+        assert log.count("console:jobs</a>") == 2
+        assert ">conflict<" in (await browser.get("/console/audit?action=console:fail")).text
