@@ -13,6 +13,8 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import create_engine, sqlite_url
+from common.files import EicarScanner, Scanner
+from common.files.clamd import ClamdScanner
 from common.garbage import settle_again
 from common.jobs import JobQueue
 from common.settings import CommonSettings
@@ -21,7 +23,8 @@ from knowledge_base.adapters.local_objects import LocalObjects
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
 from knowledge_base.adapters.parser import IsolatedParser
 from knowledge_base.adapters.sql_catalog import SqlCatalog
-from knowledge_base.ingest import Ingest
+from knowledge_base.files import FileCheck
+from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
 from knowledge_base.library import Library
 from knowledge_base.ports import ChunkIndex, Embedder, Parser
 from knowledge_base.ranking import Fusion, convex_combination, reciprocal_rank_fusion
@@ -49,8 +52,10 @@ class KnowledgeBase:
     worker: IngestWorker
 
 
-def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings) -> KnowledgeBase:
-    """Wire everything; nothing is opened yet."""
+def build_knowledge_base(
+    common: CommonSettings, settings: KnowledgeBaseSettings, audit: WriteRecord = unrecorded
+) -> KnowledgeBase:
+    """Wire everything; nothing is opened yet. What becomes of files of folders goes to `audit`."""
     folder = settings.folder(common.data_dir)
     engine = create_engine(sqlite_url(folder / "catalog.db"))
     catalog = SqlCatalog(engine)
@@ -58,9 +63,11 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
     index = LanceIndex(folder / "index", embedder.dimension)
     objects = LocalObjects(settings.objects_url or f"file://{(folder / 'objects').absolute()}")
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
+    scanner = build_scanner(settings)
     queue = JobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
-    library = Library(catalog, objects, settings.max_file_bytes, worker.change_access)
+    library = Library(catalog, objects, FileCheck(settings.max_file_bytes, scanner), worker.change_access)
+    rules = settings.file_rules
     allowed = [Path(path) for path in settings.allowed_paths]
     return KnowledgeBase(
         settings=settings,
@@ -71,10 +78,17 @@ def build_knowledge_base(common: CommonSettings, settings: KnowledgeBaseSettings
         parser=parser,
         queue=queue,
         library=library,
-        ingest=Ingest(library, queue, allowed, settings.max_file_bytes),
+        ingest=Ingest(library, queue, allowed, rules, audit),
         search=Search(index, embedder, catalog, _fusion(settings)),
         worker=worker,
     )
+
+
+def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:
+    """The malware scanner of the settings."""
+    if settings.clamd_address is None:
+        return EicarScanner()
+    return ClamdScanner(settings.clamd_address, settings.clamd_timeout_seconds)
 
 
 @asynccontextmanager

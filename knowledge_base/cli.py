@@ -1,8 +1,9 @@
 """Commands of the knowledge base, and what it registers with the suite."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,6 +80,7 @@ def ingest(
     from rich.console import Console
 
     from common.observability.logging import configure_logging
+    from common.security.audit_command import audited_command
     from knowledge_base.bootstrap import build_knowledge_base
 
     settings = load_settings(CommonSettings, **({"data_dir": data_dir} if data_dir else {}))
@@ -87,12 +89,22 @@ def ingest(
     access = Access(classification or own.default_classification, frozenset(group), frozenset(owner))
     operator = AccessScope(tenant, "operator", frozenset(group), "restricted")
     knowledge_base = build_knowledge_base(settings, own)
-    if not asyncio.run(_ingest(knowledge_base, paths, operator, access, Console(stderr=True))):
+
+    async def run() -> bool:
+        async with audited_command(settings, "cli:ingest", tenant, paths=[str(path) for path in paths]) as found:
+            return await _ingest(knowledge_base, paths, operator, access, Console(stderr=True), found)
+
+    if not asyncio.run(run()):
         raise typer.Exit(1)
 
 
 async def _ingest(
-    knowledge_base: "KnowledgeBase", paths: list[Path], operator: AccessScope, access: Access, console: "Console"
+    knowledge_base: "KnowledgeBase",
+    paths: list[Path],
+    operator: AccessScope,
+    access: Access,
+    console: "Console",
+    found: dict[str, Any],
 ) -> bool:
     from rich.progress import (
         BarColumn,
@@ -105,17 +117,22 @@ async def _ingest(
 
     from common.jobs import new_batch
     from knowledge_base.bootstrap import opened
-    from knowledge_base.sources import find_sources
+    from knowledge_base.ingest import Tally
+    from knowledge_base.sources import find_sources, place_of
 
     batch = new_batch()
     outcomes: list[Outcome] = []
+    tally = Tally()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     async with opened(knowledge_base, work=False):
-        sources = find_sources(paths)
-        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        stack = ExitStack()
+        places = [place_of(path) for path in paths]
+        sources = await asyncio.to_thread(find_sources, places, knowledge_base.ingest.rules, stack)
+        with stack, Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
             accepting = progress.add_task("accepted", total=len(sources))
             async for outcome in knowledge_base.ingest.accept(sources, operator, access, batch, operator=True):
                 outcomes.append(outcome)
+                tally.add(outcome)
                 progress.update(accepting, completed=min(len(outcomes), len(sources)), total=len(sources))
             indexing = progress.add_task("searchable", total=len(outcomes))
             # A server beside may take some of the jobs, so the batch is asked, not our own worker.
@@ -125,6 +142,7 @@ async def _ingest(
                     await asyncio.sleep(0.2)
             progress.update(indexing, completed=len(outcomes), total=len(outcomes))
             await knowledge_base.index.optimize()
+        found |= {"job_id": batch, **vars(tally)}
         return await _summarise(knowledge_base, batch, outcomes, console)
 
 

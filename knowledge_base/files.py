@@ -1,16 +1,20 @@
 """What may come in as a file: kind, size, encoding, archives, encryption, malware. Nothing here opens a parser.
 
-`check_file` reads whole files (an archive is unpacked once, in memory, piece by piece): call it off the event loop.
+`check_file` reads whole files (an archive is unpacked once, in memory, piece by piece), so it belongs off the event
+loop, where `FileCheck` runs it.
 """
 
+import asyncio
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Protocol
 
-from common.errors import InvalidInput
+from common.files import Refused, Scanner, shown
+from common.files.scanner import found_eicar
+
+__all__ = ["SUFFIXES", "FileCheck", "Refused", "check_file", "decode_text", "shown", "suffix_of"]
 
 TEXT_SUFFIXES = ("md", "markdown", "txt", "html", "htm")
 OFFICE_FOLDERS = {"docx": "word/", "pptx": "ppt/", "xlsx": "xl/"}
@@ -59,29 +63,6 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 # Two letters can begin a text as well: these count only for what is no text.
 _SHORT_SIGNATURES = ((b"MZ", "a program"), (b"BM", "an image"), (b"BZh", "a bzip2 archive"), (b"RIFF", "a media file"))
 
-# In two parts, or scanners would take this very file (or its .pyc) for the test virus.
-_EICAR = (rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$", rb"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*")
-
-
-class Refused(InvalidInput):
-    """A file that is not taken in; the message tells the person who adds it why and what to do."""
-
-    code = "refused"
-
-
-class Scanner(Protocol):
-    """Looks for malware."""
-
-    def scan(self, data: bytes) -> str | None:
-        """The name of what was found."""
-
-
-class SignatureScanner:
-    """The built-in check: the EICAR test signature. Production puts a real scanner in its place."""
-
-    def scan(self, data: bytes) -> str | None:
-        return "EICAR-Test-File" if b"".join(_EICAR) in data else None
-
 
 def suffix_of(name: str) -> str:
     """Lower-case suffix without the dot, empty if there is none."""
@@ -89,23 +70,38 @@ def suffix_of(name: str) -> str:
     return base.rpartition(".")[2].lower() if "." in base else ""
 
 
-def shown(name: str) -> str:
-    """A file name as it may stand in a message."""
-    base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(c for c in base if c.isprintable())[-100:] or "the file"
+class FileCheck:
+    """Everything that a file must pass before it is stored."""
+
+    def __init__(self, max_bytes: int, scanner: Scanner) -> None:
+        self._max_bytes = max_bytes
+        self._scanner = scanner
+
+    async def __call__(self, name: str, data: bytes) -> None:
+        """Raises Refused with the reason, Unavailable if the scanner does not answer."""
+        # It may inflate an archive, which takes a while.
+        await asyncio.to_thread(check_file, name, data, self._max_bytes)
+        if found := await self._scanner.scan(data):
+            raise _infected(name, found)
 
 
-def check_file(name: str, data: bytes, max_bytes: int, scanner: Scanner | None = None) -> None:
-    """Let a file pass to the parser, or raise Refused with the reason."""
+def check_kind(name: str) -> str:
+    """The suffix of a file that may come in, or raise Refused."""
     suffix = suffix_of(name)
     if suffix not in SUFFIXES:
         raise Refused(f"{shown(name)} is of a kind that is not supported; supported are {', '.join(SUFFIXES)}")
+    return suffix
+
+
+def check_file(name: str, data: bytes, max_bytes: int) -> None:
+    """What can be said without a scanner: raises Refused with the reason."""
+    suffix = check_kind(name)
     if len(data) > max_bytes:
         raise Refused(f"{shown(name)} has {_size(len(data))}, more than the limit of {_size(max_bytes)}")
     if not data.strip():
         raise Refused(f"{shown(name)} is empty")
-    if found := (scanner or SignatureScanner()).scan(data):
-        raise Refused(f"{shown(name)} was refused by the malware scan ({found})")
+    if found := found_eicar(data):
+        raise _infected(name, found)
     if suffix in TEXT_SUFFIXES:
         if not decode_text(name, data).strip():
             raise Refused(f"{shown(name)} is empty")
@@ -178,6 +174,8 @@ def _check_archive(name: str, suffix: str, data: bytes) -> None:
             for number, block in enumerate(_blocks(archive, entry)):
                 if number == 0:
                     _check_part(name, entry.filename, block)
+                if found := found_eicar(block):
+                    raise _infected(name, found)
                 total += len(block)
                 if total > min(MAX_UNPACKED, max(_RATIO_FROM, MAX_RATIO * len(data))):
                     raise Refused(_bomb(name))
@@ -214,6 +212,10 @@ def _check_part(name: str, part: str, head: bytes) -> None:
         raise Refused(f"{shown(name)} has an archive inside: take it out and add it again")
     if suffix_of(part) in ("xml", "rels") and _DTD.search(head, 0, 4096):
         raise Refused(f"{shown(name)} has a document type declaration inside, which Office files never have")
+
+
+def _infected(name: str, found: str) -> Refused:
+    return Refused(f"{shown(name)} was refused by the malware scan ({found})")
 
 
 def _leaves_archive(entry: str) -> bool:

@@ -1,13 +1,20 @@
-"""Takes folders in: every file is accepted or refused, one by one."""
+"""Takes files in: every file is accepted or refused, one by one, and the audit log knows what became of them."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from common.errors import AppError, Denied, InvalidInput
-from common.files import resolve_inside
+from common.files import FileRules, NotTaken, NotThere, Refused, locate, not_allowed
 from common.jobs import JobQueue, new_batch
+from common.observability.call import new_request_id, request_id
 from common.security.access import Access, AccessScope
+from common.security.audit import AuditRecord
 from knowledge_base.documents import Accepted, NewDocument
 from knowledge_base.library import Library
 from knowledge_base.sources import Source, find_sources, read_source
@@ -16,6 +23,14 @@ MAX_FILES = 500
 """Files that one call of start_ingest takes."""
 GROUP, GROUP_BYTES = 64, 8 * 1024 * 1024
 """Documents that share one transaction: at most so many, and no further one once they have so many bytes."""
+NAMES = 20
+"""Names of refused files that the audit log keeps; the job has all of them."""
+WriteRecord = Callable[[AuditRecord], Awaitable[None]]
+log = structlog.get_logger(__name__)
+
+
+async def unrecorded(record: AuditRecord) -> None:
+    """For commands that keep their own records, or take in nothing that others put somewhere."""
 
 
 @dataclass(frozen=True)
@@ -27,64 +42,131 @@ class Outcome:
     refused: str = ""
 
 
+@dataclass
+class Tally:
+    """What became of all of them."""
+
+    accepted: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    refused_names: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one."""
+        if outcome.accepted is None:
+            self.refused += 1
+            if len(self.refused_names) < NAMES:
+                self.refused_names.append(f"{outcome.name}: {outcome.refused}"[:200])
+        elif outcome.accepted.batch is None:
+            self.unchanged += 1
+        else:
+            self.accepted += 1
+
+    def record(self, action: str, caller: AccessScope, **more: Any) -> AuditRecord:
+        """As it is audited."""
+        outcome = "refused" if self.refused and not self.accepted + self.unchanged else "ok"
+        request = request_id.get() or new_request_id()
+        detail = {**more, **vars(self)}
+        return AuditRecord("event", action, request, caller.subject, caller.tenant, outcome=outcome, detail=detail)
+
+
 class Ingest:
     """Accepts sources into the library."""
 
-    def __init__(self, library: Library, queue: JobQueue, allowed: Sequence[Path], max_bytes: int) -> None:
+    def __init__(
+        self, library: Library, queue: JobQueue, allowed: Sequence[Path], rules: FileRules, audit: WriteRecord
+    ) -> None:
         self._library = library
         self._queue = queue
         self._allowed = allowed
-        self._max_bytes = max_bytes
+        self._audit = audit
+        self.rules = rules
 
     async def start(self, paths: Sequence[str], caller: AccessScope, access: Access) -> str:
         """Accept files of the allowed folders; returns the batch. Raises Denied, InvalidInput."""
         if not self._allowed:
             raise Denied("This server may read no folders.", "The operator names them in KB_ALLOWED_PATHS.")
-        sources = find_sources([resolve_inside(path, self._allowed) for path in paths])
-        if not 0 < len(sources) <= MAX_FILES:
-            hint = "Name smaller folders, or let the operator use `triptych ingest`."
-            raise InvalidInput(f"There are {len(sources)} files; a call takes 1 to {MAX_FILES}.", hint)
-        batch = new_batch()
-        async for _ in self.accept(sources, caller, access, batch):
-            pass
+        places = [locate(path, self._allowed) for path in paths]
+        with ExitStack() as stack:
+            try:
+                sources = await asyncio.to_thread(find_sources, places, self.rules, stack)
+            except NotThere:
+                raise not_allowed(", ".join(paths)) from None
+            if not 0 < len(sources) <= MAX_FILES:
+                hint = "Name smaller folders, or let the operator use `triptych ingest`."
+                raise InvalidInput(f"There are {len(sources)} files; a call takes 1 to {MAX_FILES}.", hint)
+            batch, tally = new_batch(), Tally()
+            async for outcome in self.accept(sources, caller, access, batch):
+                tally.add(outcome)
+        await self._audit(tally.record("files_taken_in", caller, job_id=batch))
         return batch
 
     async def accept(
-        self, sources: Sequence[Source], caller: AccessScope, access: Access, batch: str, operator: bool = False
+        self,
+        sources: Sequence[Source | NotTaken],
+        caller: AccessScope,
+        access: Access,
+        batch: str,
+        operator: bool = False,
     ) -> AsyncIterator[Outcome]:
         """Accept the documents of the sources, in groups; what is refused is recorded in the batch, too."""
         group: list[tuple[str, NewDocument]] = []
         for source in sources:
-            for item in read_source(source, caller.tenant, access, self._max_bytes):
-                if isinstance(item, AppError):
-                    yield await self._refused(source.relative, item, caller, batch)
+            if isinstance(source, NotTaken):
+                yield await self.refuse(source.relative, source.reason, caller, batch)
+                continue
+            documents = read_source(source, caller.tenant, access)
+            while (item := await asyncio.to_thread(_next, documents)) is not None:
+                if isinstance(item, Refused):
+                    yield await self.refuse(source.name, item.message, caller, batch)
                     continue
-                of_line = item.name != source.path.name
-                group.append((f"{source.relative}:{item.document_id}" if of_line else source.relative, item))
+                group.append((_name_of(source, item), item))
                 if len(group) == GROUP or sum(len(document.data) for _, document in group) > GROUP_BYTES:
-                    for outcome in await self._accept(group, caller, batch, operator):
+                    for outcome in await self.accept_group(group, caller, batch, operator):
                         yield outcome
                     group = []
-        for outcome in await self._accept(group, caller, batch, operator):
+        for outcome in await self.accept_group(group, caller, batch, operator):
             yield outcome
 
-    async def _accept(
-        self, group: Sequence[tuple[str, NewDocument]], caller: AccessScope, batch: str, operator: bool
+    async def accept_group(
+        self, group: Sequence[tuple[str, NewDocument]], caller: AccessScope, batch: str, operator: bool = False
     ) -> list[Outcome]:
-        answers = await self._library.add_all([document for _, document in group], caller, batch, operator)
+        """Accept named documents in one transaction. One that makes it fail is found, so that the others get in."""
+        try:
+            answers = await self._library.add_all([document for _, document in group], caller, batch, operator)
+        except Exception as error:
+            log.error("ingest.accept_failed", names=[name for name, _ in group], exc_info=error)
+            if len(group) == 1:
+                return [await self.refuse(group[0][0], "It could not be taken in; see the log.", caller, batch)]
+            return [one for item in group for one in await self.accept_group([item], caller, batch, operator)]
         return [
             await self._outcome(name, answer, caller, batch) for (name, _), answer in zip(group, answers, strict=True)
         ]
 
     async def _outcome(self, name: str, answer: Accepted | AppError, caller: AccessScope, batch: str) -> Outcome:
         if isinstance(answer, AppError):
-            return await self._refused(name, answer, caller, batch)
+            return await self.refuse(name, str(answer), caller, batch)
         if answer.batch is None:
             unchanged = {"document_id": answer.document_id, "version": answer.version, "name": name}
             await self._queue.record(batch, caller.tenant, caller.subject, unchanged, "done")
         return Outcome(name, answer)
 
-    async def _refused(self, name: str, error: AppError, caller: AccessScope, batch: str) -> Outcome:
-        payload = {"document_id": name, "name": name}
-        await self._queue.record(batch, caller.tenant, caller.subject, payload, "failed", str(error))
-        return Outcome(name, None, str(error))
+    async def refuse(self, name: str, reason: str, caller: AccessScope, batch: str) -> Outcome:
+        """Record in the batch that a file is not taken in."""
+        await self._queue.record(
+            batch, caller.tenant, caller.subject, {"document_id": name, "name": name}, "failed", reason
+        )
+        return Outcome(name, None, reason)
+
+
+def _name_of(source: Source, document: NewDocument) -> str:
+    of_line = document.name != source.path.rpartition("/")[2]
+    return f"{source.name}:{document.document_id}"[:300] if of_line else source.name
+
+
+def _next(documents: Iterator[NewDocument | Refused]) -> NewDocument | Refused | None:
+    try:
+        return next(documents, None)
+    except Refused as refused:
+        # A generator that raised is at its end: the next call gives None.
+        return refused

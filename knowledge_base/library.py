@@ -17,7 +17,7 @@ from knowledge_base.browsing import BY_ID, Facets, Sort, position_from
 from knowledge_base.citations import Citation
 from knowledge_base.comparison import Comparison, compare
 from knowledge_base.documents import Accepted, Metadata, MetadataValue, NewDocument, Stored, Version
-from knowledge_base.files import check_file
+from knowledge_base.files import FileCheck
 from knowledge_base.filter_syntax import MAX_TEXT, METADATA_PREFIX, is_number, is_text, parse_field
 from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ObjectStore
@@ -55,11 +55,11 @@ class Fetched:
 class Library:
     """Accepts, lists, fetches, compares, restores and deletes documents."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore, max_file_bytes: int, do: DoJob) -> None:
+    def __init__(self, catalog: Catalog, objects: ObjectStore, check: FileCheck, do: DoJob) -> None:
         self._catalog = catalog
         self._do = do
         self._objects = objects
-        self._max_file_bytes = max_file_bytes
+        self._check_file = check
 
     async def add(
         self, document: NewDocument, caller: AccessScope, batch: str | None = None, operator: bool = False
@@ -67,7 +67,7 @@ class Library:
         """Take a document in: once this returns it is not lost, and soon it is searchable.
 
         `operator` is for the command line, whose user owns the data anyway: it replaces documents unseen.
-        Raises Refused for an unusable file, InvalidInput, Denied, Conflict.
+        Raises Refused for an unusable file, InvalidInput, Denied, Conflict, Unavailable while there is no malware scan.
         """
         [accepted] = await self.add_all([document], caller, batch or new_batch(), operator)
         if isinstance(accepted, AppError):
@@ -94,8 +94,7 @@ class Library:
     async def _checked(self, document: NewDocument, caller: AccessScope) -> Accepted | AppError | None:
         try:
             _check(document, caller)
-            # It may inflate an archive, which takes a while.
-            await asyncio.to_thread(check_file, document.name, document.data, self._max_file_bytes)
+            await self._check_file(document.name, document.data)
         except AppError as error:
             return error
         return None

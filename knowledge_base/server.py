@@ -70,7 +70,7 @@ MAX_TEXT = 200_000
 def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     """The server with its backends wired; they are opened when it starts. Raises SettingsError."""
     runtime = build_runtime(NAME, common, POLICIES)
-    knowledge_base = build_knowledge_base(common, load_settings(KnowledgeBaseSettings))
+    knowledge_base = build_knowledge_base(common, load_settings(KnowledgeBaseSettings), runtime.audit.write)
     runtime.health.critical["catalog"] = knowledge_base.queue.pending
 
     @asynccontextmanager

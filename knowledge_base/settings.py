@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.files import FileRules
 from common.settings import Classification, CommaList
 from knowledge_base.ranking import VECTOR_WEIGHT
 
@@ -21,11 +22,22 @@ class KnowledgeBaseSettings(BaseSettings):
     embedder: Literal["onnx"] = Field("onnx", description="onnx: all-MiniLM-L6-v2 on this machine's processors")
     allowed_paths: CommaList = Field([], description="folders that start_ingest may read; none: the tool refuses")
     max_file_bytes: int = Field(25 * 1024 * 1024, gt=0, description="largest file that is taken in")
+    allow_hard_links: bool = Field(False, description="take files of folders that have more than one name")
+    allow_world_writable: bool = Field(False, description="take what everybody on this machine may write")
+    clamd_address: str | None = Field(
+        None, description="malware scanner, host:port or socket path; without one only the EICAR test file is found"
+    )
+    clamd_timeout_seconds: float = Field(10.0, gt=0, le=60, description="time for the malware scan of one file")
     default_classification: Classification = Field("internal", description="of a file that comes without one")
     parse_timeout_seconds: float = Field(60.0, gt=0, le=600, description="time to turn one file into text")
     fusion: Literal["convex", "reciprocal-rank"] = Field("convex", description="how full text and vectors are joined")
     vector_weight: float = Field(VECTOR_WEIGHT, ge=0, le=1, description="share of the vectors in a convex fusion")
     worker: bool = Field(True, description="work on ingest jobs inside the server process")
+
+    @property
+    def file_rules(self) -> FileRules:
+        """What is taken from folders."""
+        return FileRules(self.max_file_bytes, self.allow_hard_links, self.allow_world_writable)
 
     def folder(self, data_dir: Path) -> Path:
         """Where the embedded profile keeps this vertical's data."""

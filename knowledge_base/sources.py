@@ -4,27 +4,35 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import InvalidInput
+from common.files import FileRules, FileState, Folder, Found, NotTaken, NotThere, Refused, shown, shown_path
 from common.security.access import Access
 from knowledge_base.documents import NewDocument
-from knowledge_base.files import Refused
+from knowledge_base.files import check_kind, suffix_of
 from knowledge_base.library import AccessInput, metadata_from
 
-HIDDEN = re.compile(r"^[.~]")
+Place = tuple[Path, str]
+"""An allowed folder, and what is meant below it; empty: all of it."""
+JSONL = "jsonl"
+MAX_JSONL_BYTES = 1024 * 1024 * 1024
+_FORM = '{"id": ..., "title": ..., "text": ..., "metadata": {}, "access": {}}'
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to take in, and the name it goes by below the folder that was asked for."""
+    """A file of an open folder, and the name it goes by: its path below what was asked for."""
 
-    path: Path
-    relative: str
+    folder: Folder = field(repr=False)
+    path: str
+    name: str
+    state: FileState
 
 
 class Line(BaseModel):
@@ -33,30 +41,51 @@ class Line(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str
-    title: str = ""
+    title: str = Field("", max_length=300)
     text: str
     metadata: dict[str, Any] = {}
     access: AccessInput | None = None
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
-    """Every file below the paths, sorted; hidden ones and links inside folders are left out. Raises InvalidInput."""
-    found: list[Source] = []
-    for path in paths:
-        if path.is_dir():
-            found += [
-                Source(file, str(file.relative_to(path))) for file in sorted(path.rglob("*")) if _wanted(file, path)
-            ]
-        elif path.is_file():
-            found.append(Source(path, path.name))
-        else:
-            raise InvalidInput(f"There is no file or folder {path}.")
+def place_of(path: Path) -> Place:
+    """Where a path is that the operator named; links in it are followed. Raises InvalidInput."""
+    real = path.resolve()
+    if real.is_dir():
+        return real, ""
+    if real.exists():
+        return real.parent, real.name
+    raise InvalidInput(f"There is no file or folder {path}.")
+
+
+def find_sources(places: Sequence[Place], rules: FileRules, stack: ExitStack) -> list[Source | NotTaken]:
+    """Every file of the places, by name; their folders stay open until the stack is closed.
+
+    Raises NotThere for a place that is not there, InvalidInput.
+    """
+    found: list[Source | NotTaken] = []
+    for root, below in places:
+        folder = stack.enter_context(Folder.opened(root, rules))
+        found += [
+            item if isinstance(item, NotTaken) else Source(folder, item.relative, _name(item, below), item.state)
+            for item in _below(folder, below)
+        ]
     return found
 
 
-def _wanted(file: Path, root: Path) -> bool:
-    parts = file.relative_to(root).parts
-    return not file.is_symlink() and file.is_file() and not any(HIDDEN.match(part) for part in parts)
+def _below(folder: Folder, below: str) -> Iterator[Found | NotTaken]:
+    try:
+        if below and (file := folder.look(below)):
+            yield file
+        else:
+            yield from folder.walk(below)
+    except NotThere:
+        raise
+    except Refused as refused:
+        yield NotTaken(shown_path(below), refused.message)
+
+
+def _name(item: Found, below: str) -> str:
+    return item.relative.rpartition("/")[2] if item.relative == below else item.relative.removeprefix(f"{below}/")
 
 
 def document_id_of(relative: str) -> str:
@@ -65,52 +94,65 @@ def document_id_of(relative: str) -> str:
     return f"{stem}-{hashlib.sha256(relative.encode()).hexdigest()[:8]}"
 
 
-def read_source(source: Source, tenant: str, access: Access, max_bytes: int) -> Iterator[NewDocument | Refused]:
-    """The documents of a file: one, or one a line for jsonl. A line that cannot be used does not stop the others."""
+def read_source(source: Source, tenant: str, access: Access) -> Iterator[NewDocument | Refused]:
+    """The documents of a file: one, or one a line for jsonl. A line that cannot be used does not stop the others.
+
+    It reads the disk, so it belongs off the event loop. Raises Refused if the file cannot be read.
+    """
+    if suffix_of(source.path) == JSONL:
+        with source.folder.open(source.path) as (file, _):
+            yield from _lines(source, file, tenant, access)
+        return
+    check_kind(source.name)
+    data, _ = source.folder.read(source.path)
+    yield NewDocument(
+        tenant=tenant,
+        document_id=document_id_of(source.name),
+        name=source.path.rpartition("/")[2],
+        data=data,
+        access=access,
+        metadata={"source": source.name},
+    )
+
+
+def _lines(source: Source, file: BinaryIO, tenant: str, access: Access) -> Iterator[NewDocument | Refused]:
+    limit, number, size = source.folder.rules.max_bytes, 0, 0
+    while raw := file.readline(limit + 1):
+        number += 1
+        size += len(raw)
+        if size > MAX_JSONL_BYTES:
+            raise Refused(f"{shown(source.name)} is larger than {MAX_JSONL_BYTES // 1_048_576} MB: split it")
+        if len(raw) > limit:
+            yield Refused(f"{shown(source.name)} line {number} is larger than {limit / 1_048_576:.3g} MB")
+            size += _skip_line(file, limit)
+        elif raw.strip():
+            yield _document(source, raw, number, tenant, access)
+
+
+def _skip_line(file: BinaryIO, block: int) -> int:
+    skipped = 0
+    while raw := file.readline(block):
+        skipped += len(raw)
+        if raw.endswith(b"\n") or skipped > MAX_JSONL_BYTES:
+            break
+    return skipped
+
+
+def _document(source: Source, raw: bytes, number: int, tenant: str, access: Access) -> NewDocument | Refused:
     try:
-        data = _read_bounded(source.path, max_bytes)
-    except OSError as error:
-        yield Refused(f"{source.relative} cannot be read: {error.strerror}")
-        return
-    except Refused as refused:
-        yield refused
-        return
-    if source.path.suffix.lower() == ".jsonl":
-        yield from _lines(source, data, tenant, access)
-    else:
-        yield NewDocument(
+        line = Line.model_validate(json.loads(raw, parse_constant=_no_number))
+        return NewDocument(
             tenant=tenant,
-            document_id=document_id_of(source.relative),
-            name=source.path.name,
-            data=data,
-            access=access,
-            metadata={"source": source.relative},
+            document_id=line.id,
+            name=f"{line.id}.txt",
+            data=line.text.encode(),
+            access=line.access.access if line.access else access,
+            title=line.title,
+            metadata=metadata_from(line.metadata),
         )
+    except (ValueError, ValidationError, InvalidInput, RecursionError):
+        return Refused(f"{shown(source.name)} line {number} is not of the form {_FORM}")
 
 
-def _read_bounded(path: Path, max_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes and path.suffix.lower() != ".jsonl":
-        raise Refused(f"{path.name} is larger than {max_bytes / 1_048_576:.0f} MB: split it or raise KB_MAX_FILE_BYTES")
-    return data if len(data) <= max_bytes else path.read_bytes()
-
-
-def _lines(source: Source, data: bytes, tenant: str, access: Access) -> Iterator[NewDocument | Refused]:
-    for number, raw in enumerate(data.splitlines(), start=1):
-        if not raw.strip():
-            continue
-        try:
-            line = Line.model_validate(json.loads(raw))
-            yield NewDocument(
-                tenant=tenant,
-                document_id=line.id,
-                name=f"{line.id}.txt",
-                data=line.text.encode(),
-                access=line.access.access if line.access else access,
-                title=line.title,
-                metadata=metadata_from(line.metadata),
-            )
-        except (ValueError, ValidationError, InvalidInput):
-            form = '{"id": ..., "title": ..., "text": ..., "metadata": {}, "access": {}}'
-            yield Refused(f"{source.relative} line {number} is not of the form {form}")
+def _no_number(name: str) -> None:
+    raise ValueError(name)

@@ -1,22 +1,40 @@
 """`triptych keys`: API keys with owner, rights and expiry."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from common.security.api_keys import ApiKey, ApiKeyStore, api_keys_path
+from common.security.audit_command import audited_command
 from common.settings import Classification, CommonSettings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke. Only hashes are stored.")
+T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 
 
 def _store() -> ApiKeyStore:
     return ApiKeyStore(api_keys_path(load_settings(CommonSettings)))
+
+
+def _audited(command: str, tenant: str, change: Callable[[ApiKeyStore], T], **detail: object) -> T:
+    """Make a change to the keys between its two audit records."""
+    settings = load_settings(CommonSettings)
+
+    async def run() -> T:
+        async with audited_command(settings, f"cli:keys {command}", tenant, **detail) as found:
+            result = change(ApiKeyStore(api_keys_path(settings)))
+            key = result[0] if isinstance(result, tuple) else result
+            found |= {"id": getattr(key, "id", "")}
+            return result
+
+    return asyncio.run(run())
 
 
 def _show_new(key: ApiKey, token: str, as_json: bool) -> None:
@@ -51,7 +69,9 @@ def create(
 
     Example: triptych keys create --owner alice --role editor --group engineering --clearance confidential
     """
-    _show_new(*_store().create(owner, tenant, role, group, clearance, days), as_json)
+    rights = {"owner": owner, "roles": role, "groups": group, "clearance": clearance}
+    made = _audited("create", tenant, lambda store: store.create(owner, tenant, role, group, clearance, days), **rights)
+    _show_new(*made, as_json)
 
 
 @app.command("list")
@@ -75,11 +95,12 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a successor with the same rights; the old key ends after the overlap."""
-    _show_new(*_store().rotate(key_id, overlap_hours), as_json)
+    made = _audited("rotate", "", lambda store: store.rotate(key_id, overlap_hours), id=key_id)
+    _show_new(*made, as_json)
 
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="id, as `keys list` shows it")], as_json: AsJson = False) -> None:
     """Refuse a key from the next call on, in every process."""
-    key = _store().revoke(key_id)
+    key = _audited("revoke", "", lambda store: store.revoke(key_id), id=key_id)
     typer.echo(json.dumps(_public(key)) if as_json else f"Key {key.id} of {key.owner} is revoked.")

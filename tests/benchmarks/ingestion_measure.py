@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
 from knowledge_base.chunking import chunk, embedding_text
 from knowledge_base.documents import Vector
 from knowledge_base.settings import KnowledgeBaseSettings
-from knowledge_base.sources import find_sources
+from knowledge_base.sources import find_sources, place_of
 from tests.benchmarks.collection import read_collection
 
 OPERATOR = AccessScope("bench", "operator", clearance="restricted")
@@ -79,10 +80,11 @@ async def measure(folder: Path, count: int) -> None:
 async def _ingest(knowledge_base: KnowledgeBase, part: Path) -> tuple[float, float, float]:
     """Accept all files of a folder while the worker works; until all are searchable."""
     batch, started, cpu = new_batch(), time.perf_counter(), time.process_time()
-    sources = find_sources([part])
-    async for outcome in knowledge_base.ingest.accept(sources, OPERATOR, Access("public"), batch, operator=True):
-        if outcome.refused:
-            raise RuntimeError(outcome.refused)
+    with ExitStack() as stack:
+        sources = find_sources([place_of(part)], knowledge_base.ingest.rules, stack)
+        async for outcome in knowledge_base.ingest.accept(sources, OPERATOR, Access("public"), batch, operator=True):
+            if outcome.refused:
+                raise RuntimeError(outcome.refused)
     accepted = time.perf_counter()
     while (status := await knowledge_base.queue.progress(batch)) and not status.complete:
         await asyncio.sleep(0.05)

@@ -100,6 +100,8 @@ def test_ingest_says_what_was_refused_and_exits_accordingly(environment: dict[st
     again = triptych(environment, "ingest", str(folder), code=1)
     assert "0 searchable, 2 unchanged, 2 refused" in again
     assert "bad.docx" in again and "more.jsonl line 1" in again
+    records = triptych(environment, "audit", "tail", "--action", "cli:ingest", "--json")
+    assert '"unchanged": 2' in records and "bad.docx" in records
 
 
 def test_connect_writes_a_project_file_and_keeps_what_is_there(environment: dict[str, str], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowledge_base import files
-from knowledge_base.files import SUFFIXES, Refused, check_file, decode_text, shown, suffix_of
+from knowledge_base.files import SUFFIXES, FileCheck, Refused, check_file, decode_text, shown, suffix_of
 from tests.knowledge_base.adapters.office_files import CONTENT_TYPES, OLE2, archive, docx, pdf, pptx, with_parts, xlsx
 
 MEGABYTE = 1024 * 1024
@@ -153,14 +153,21 @@ def test_overlapping_parts_are_counted_as_they_come_out() -> None:
     assert "looks like a zip bomb" in message or "is damaged" in message
 
 
-def test_another_scanner_takes_the_place_of_the_built_in() -> None:
+async def test_another_scanner_sees_what_the_built_in_check_lets_pass() -> None:
     class Suspicious:
-        def scan(self, data: bytes) -> str | None:
+        async def scan(self, data: bytes) -> str | None:
             return "Worm" if b"worm" in data else None
 
-    check_file("a.txt", EICAR, 1000, Suspicious())
+    check = FileCheck(1000, Suspicious())
+    await check("a.txt", b"an apple")
     with pytest.raises(Refused, match="Worm"):
-        check_file("a.txt", b"a worm", 1000, Suspicious())
+        await check("a.txt", b"a worm")
+    with pytest.raises(Refused, match="EICAR"):
+        await check("a.txt", EICAR)
+
+
+def test_a_signature_is_found_inside_an_archive() -> None:
+    assert "malware" in refusal("a.docx", archive(OFFICE | {"word/a.bin": EICAR}))
 
 
 def test_html_is_read_in_the_charset_it_declares() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from common.security.audit import tail
 from common.security.principal import Principal
 from common.settings import Classification
+from tests.support.audit import until
 from tests.support.knowledge import Served, finished, served
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -114,8 +116,15 @@ async def test_folders_are_read_only_where_it_is_allowed(tmp_path: Path, monkeyp
     async with served(tmp_path / "data") as kb, kb.client(person("alice", "editor")) as alice:
         started = (await alice.call_tool("start_ingest", {"paths": [str(inbox)]})).structured_content
         status = await finished(alice, started["job_id"])
-        assert (status["done"], status["failed"]) == (1, 1)
-        assert "bad.pdf" in status["errors"][0]["reason"]
+        assert (status["done"], status["failed"]) == (1, 2)
+        reasons = " ".join(error["reason"] for error in status["errors"])
+        assert "bad.pdf is a program" in reasons and "link.md is a link" in reasons
+        await until(lambda: not kb.runtime.audit.backlog)
+        [event] = await tail(kb.runtime.engine, 10, action="files_taken_in")
+        assert event["subject"] == "alice" and event["outcome"] == "ok"
+        detail = event["detail"]
+        assert isinstance(detail, dict) and (detail["accepted"], detail["refused"]) == (1, 2)
+        assert "bad.pdf is a program" in str(detail["refused_names"])
         for path in (str(outside), f"{inbox}/../outside.md", str(inbox / "link.md"), "/etc/passwd", "no\x00thing"):
             with pytest.raises(Exception, match="not in a folder that may be read"):
                 await alice.call_tool("start_ingest", {"paths": [path]})
