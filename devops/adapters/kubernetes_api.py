@@ -116,7 +116,10 @@ class KubernetesApi:
         principal = current_principal.get()
         if principal == ANONYMOUS:
             raise Denied("Nobody is signed in, so there is nobody to act as.")
-        groups = [("Impersonate-Group", group) for group in sorted(principal.groups)]
+        names = [principal.subject, *sorted(principal.groups)]
+        if any(name.startswith("system:") for name in names):
+            raise Denied("Names that begin with `system:` belong to the cluster; nobody acts as one.")
+        groups = [("Impersonate-Group", group) for group in names[1:]]
         return [("Impersonate-User", principal.subject), *groups]
 
 
