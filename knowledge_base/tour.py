@@ -37,6 +37,7 @@ async def tell(narrator: Narrator, stage: Stage) -> None:
     await _read_with_citation(narrator, stage)
     await _add_and_find(narrator, stage)
     await _made_private(narrator, stage)
+    await _filtered(narrator, stage)
     await _versions(narrator, stage)
 
 
@@ -116,6 +117,27 @@ async def _made_private(narrator: Narrator, stage: Stage) -> None:
         narrator.check(_has(await search(stage, "alice", question), "note-lift"), "alice still finds it")
         # As before, so that the tour can be told again.
         await client.call_tool("set_access", {"id": "note-lift", "access": {"classification": "internal"}})
+
+
+async def _filtered(narrator: Narrator, stage: Stage) -> None:
+    narrator.chapter("Knowledge base: filters and counts", "Each count is of the documents that its reader may read.")
+    counts: dict[str, dict[str, int]] = {}
+    for person in ("alice", "hanna"):
+        async with stage.client(person) as client:
+            facets = (await client.call_tool("list_facets", {"fields": ["department"]})).structured_content
+        [departments] = facets["items"]
+        counts[person] = {entry["value"]: entry["count"] for entry in departments["values"]}
+        narrator.answer(", ".join(f"{name} {count}" for name, count in counts[person].items()), person)
+    alice, hanna = (counts[person].get("engineering", 0) for person in ("alice", "hanna"))
+    narrator.check(alice > hanna, "alice, an engineer, has more engineering documents to read than hanna")
+    filters = {"kind": "runbook", "updated": {"gte": "2026", "lt": "2027"}}
+    narrator.ask("alice searches the runbooks of 2026 only:", "What do I do about a backlog?")
+    async with stage.client("alice") as client:
+        arguments = {"query": "What do I do about a backlog?", "filters": filters}
+        items = (await client.call_tool("search", arguments)).structured_content["items"]
+    narrator.answer(_line(items[0] if items else None), "alice")
+    kinds = {(item["metadata"]["kind"], item["metadata"]["updated"][:4] == "2026") for item in items}
+    narrator.check(kinds == {("runbook", True)}, "she gets runbooks of 2026, and nothing else")
 
 
 async def _versions(narrator: Narrator, stage: Stage) -> None:
