@@ -34,6 +34,7 @@ from devops.answers import (
 from devops.bootstrap import Devops, build_devops, opened
 from devops.bootstrap_changes import build_changes, change_policy, opened_changes
 from devops.change_tools import ChangeTools, add_change_tools
+from devops.console import TEMPLATES, ChangePages
 from devops.detail_answers import (
     Diagnosis,
     LogAnswer,
@@ -80,7 +81,9 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     if built is not None:
         tools = ChangeTools(built.changes, built.confirmations, common.public_url or base_url)
         add_change_tools(server, tools, settings.approve_by_tool == "on")
-    return Served(build_app(server, runtime, base_url, console_routes(runtime)), server, runtime)
+    pages = ChangePages(built.changes).pages() if built else []
+    routes = console_routes(runtime, pages, [TEMPLATES])
+    return Served(build_app(server, runtime, base_url, routes), server, runtime)
 
 
 def policies(settings: DevopsSettings) -> list[Path]:

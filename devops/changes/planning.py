@@ -54,7 +54,7 @@ class Planner:
         after = await send(target, at, write, seen, change_id, dry_run=True)
         _refuse_nothing(operation, seen, after)
         plan = Plan(
-            summary=_summary(operation, at, environment, seen),
+            summary=_summary(operation, at, seen),
             diff=diff(seen.live, after),
             blast=seen.blast,
             reasons=reasons,
@@ -89,8 +89,8 @@ def _refuse_nothing(operation: Operation, seen: Observation, after: Manifest | N
         raise Conflict("Nothing would change: the object is like that already.", "Read it again.")
 
 
-def _summary(operation: Operation, at: Target, environment: str, seen: Observation) -> str:
-    where = f"{at} in {environment} on {at.cluster}"
+def _summary(operation: Operation, at: Target, seen: Observation) -> str:
+    where = f"{at} on {at.cluster}"
     match operation:
         case Scale():
             return f"Scale {where} from {seen.blast.replicas} to {operation.replicas} replicas"
