@@ -55,7 +55,10 @@ class ChunkIndex(Protocol):
         """Nearest chunks by cosine, likewise."""
 
     async def optimize(self) -> None:
-        """Compact, bring the full-text index up to date, drop old table versions."""
+        """Take what was removed off the disk, and bring all indices up to date."""
+
+    async def tidy(self, at_once: bool) -> None:
+        """Keep queries fast, if enough has changed; `at_once`: however little has. Queries and changes go on beside."""
 
     async def warm(self) -> None:
         """Load what the first query would have to wait for."""
@@ -130,8 +133,8 @@ class Catalog(Protocol):
     async def history(self, document_id: str, scope: AccessScope) -> list[Version]:
         """All published versions of a document, newest first. Raises NotFound."""
 
-    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Version]:
-        """The versions of these documents that the restriction leaves."""
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, int]:
+        """Which version of each of these documents the restriction leaves, if any."""
 
     async def page(
         self, restriction: Restriction, limit: int, sort: Sort = BY_ID, after: Position | None = None

@@ -76,11 +76,11 @@ class Search:
         # Later pages are of the moment of the first one.
         moment = shown.at if cursor and as_of is None else as_of
         restriction = Restriction(scope, moment, where)
-        _, valid, ranked = await self._ranked(query, restriction, mode, {})
+        _, ranked = await self._ranked(query, restriction, mode, {})
         rest = [(hit, score) for hit, score in ranked if hit.document_id not in shown]
-        page = [_item(hit, score, query, valid[hit.document_id]) for hit, score in rest[:limit]]
+        page = await self._items(rest[:limit], query, scope)
         more = len(rest) > limit
-        return SearchPage(page, shown.cursor([item.document_id for item in page], question) if more else None)
+        return SearchPage(page, shown.cursor([hit.document_id for hit, _ in rest[:limit]], question) if more else None)
 
     async def explain(
         self, query: str, restriction: Restriction, limit: int = 10, mode: Mode = "hybrid"
@@ -88,24 +88,21 @@ class Search:
         """The first page of `search`, with the place of each document in each list, and the time of each step."""
         steps: Steps = {}
         with timed(steps, "all"):
-            lists, valid, ranked = await self._ranked(query, restriction, mode, steps)
+            lists, ranked = await self._ranked(query, restriction, mode, steps)
+            with timed(steps, "page"):
+                page = await self._items(ranked[:limit], query, restriction.scope)
         where = places(lists)
-        items = [
-            Explained(_item(hit, score, query, valid[hit.document_id]), where[hit.document_id])
-            for hit, score in ranked[:limit]
-        ]
+        items = [Explained(item, where[item.document_id]) for item in page]
         return Explanation(items, {name: len(best_chunks(hits)) for name, hits in lists.items()}, len(ranked), steps)
 
-    async def _ranked(
-        self, query: str, restriction: Restriction, mode: Mode, steps: Steps
-    ) -> tuple[Lists, dict[str, Version], Ranked]:
-        """What was found, which of it counts, and both lists joined."""
+    async def _ranked(self, query: str, restriction: Restriction, mode: Mode, steps: Steps) -> tuple[Lists, Ranked]:
+        """What was found and counts, and both lists joined."""
         found, vector = await self._lists(query, restriction, mode, steps)
         with timed(steps, "catalogue"):
             valid = await self._valid(list(found.values()), restriction)
         lists = {name: _only(hits, valid) for name, hits in found.items()}
         with timed(steps, "fusion"):
-            return lists, valid, self._fuse(lists, vector)
+            return lists, self._fuse(lists, vector)
 
     async def _lists(
         self, query: str, restriction: Restriction, mode: Mode, steps: Steps
@@ -131,13 +128,20 @@ class Search:
         with timed(steps, "vector"):
             return vector, await self._index.search_vector(vector, restriction, LEG_LIMIT)
 
-    async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, Version]:
+    async def _items(self, page: Ranked, query: str, scope: AccessScope) -> list[SearchItem]:
+        keys = {hit.document_id: (scope.tenant, hit.document_id, hit.version) for hit, _ in page}
+        versions = await self._catalog.versions(list(keys.values())) if keys else {}
+        found = [(hit, score, versions.get(keys[hit.document_id])) for hit, score in page]
+        # None: it was deleted in between.
+        return [_item(hit, score, query, version) for hit, score, version in found if version]
+
+    async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, int]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})
         return await self._catalog.valid(ids, restriction) if ids else {}
 
 
-def _only(leg: Sequence[Hit], valid: dict[str, Version]) -> list[Hit]:
-    return [hit for hit in leg if hit.document_id in valid and valid[hit.document_id].version == hit.version]
+def _only(leg: Sequence[Hit], valid: dict[str, int]) -> list[Hit]:
+    return [hit for hit in leg if valid.get(hit.document_id) == hit.version]
 
 
 def _item(hit: Hit, score: float, query: str, version: Version) -> SearchItem:

@@ -64,21 +64,23 @@ class IngestWorker:
     async def run(self, idle_seconds: float = 0.5) -> None:
         """Work until cancelled. A failure of a backend is logged, and tried again."""
         lanes: set[asyncio.Task[None]] = set()
+        tidying: asyncio.Task[None] | None = None
         try:
             while True:
                 if jobs := await self._logged(self._queue.claim(BATCH)):
                     lanes.add(asyncio.create_task(self._logged(self._work(jobs))))
                 else:
-                    if not lanes and self._untidy:
-                        await self._logged(self._tidy())
+                    if not lanes and (tidying is None or tidying.done()):
+                        tidying = asyncio.create_task(self._logged(self._tidy()))
                     await asyncio.sleep(idle_seconds)
                 lanes = {lane for lane in lanes if not lane.done()}
                 if len(lanes) == LANES:
                     _, lanes = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for lane in lanes:
-                lane.cancel()
-            await asyncio.gather(*lanes, return_exceptions=True)
+            under_way = {*lanes, tidying} if tidying else lanes
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def work_once(self, limit: int = BATCH) -> int:
         """One batch; returns how many jobs were taken."""
@@ -101,8 +103,9 @@ class IngestWorker:
                 await self._publish(prepared)
 
     async def _tidy(self) -> None:
-        self._untidy = False
-        await self._index.optimize()
+        """Others change the index, too, so it is asked each time."""
+        written, self._untidy = self._untidy, False
+        await self._index.tidy(written)
 
     @asynccontextmanager
     async def _leased(self, jobs: Sequence[Job]) -> AsyncIterator[None]:

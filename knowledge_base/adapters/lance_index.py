@@ -18,6 +18,7 @@ from common.errors import SettingsError, Unavailable
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.imports import ONE_AT_A_TIME
 from knowledge_base.adapters.lance_filter import STILL, facts_json, literal, where
+from knowledge_base.adapters.lance_upkeep import create_indices, is_untidy, tidy
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
 from knowledge_base.filters import Restriction
@@ -43,7 +44,7 @@ _NO_TIME = timedelta(milliseconds=1)
 
 
 class LanceIndex:
-    """Full-text search (BM25, English stems) and exact vector search (cosine) in one folder."""
+    """Full-text search (BM25, English stems) and vector search (cosine) in one folder."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
         self._folder = folder
@@ -113,7 +114,8 @@ class LanceIndex:
             return []
 
         async def search(table: Any) -> "pyarrow.Table":
-            found = table.query().nearest_to(vector).distance_type("cosine")
+            # With an index: twice as many as are wanted, compared again with the vectors themselves.
+            found = table.query().nearest_to(vector).distance_type("cosine").refine_factor(2)
             found = found.where(where(restriction)).select([*_SHOWN, "_distance"]).limit(limit)
             return await found.to_arrow()
 
@@ -128,6 +130,11 @@ class LanceIndex:
         await self._retried(lambda table: table.optimize(cleanup_older_than=_NO_TIME))
         if await asyncio.to_thread(self._has_deletions):
             await self._retried(self._erase)
+
+    async def tidy(self, at_once: bool) -> None:
+        """See ChunkIndex."""
+        if self._table is not None and (at_once or await self._retried(is_untidy)):
+            await self._retried(tidy)
 
     async def warm(self) -> None:
         """Import, open the table, and run both kinds of search once."""
@@ -174,8 +181,7 @@ class LanceIndex:
                 raise
             advice = "move it away and ingest again"
             raise SettingsError(f"The index in {self._folder} is of another embedder or version: {advice}") from error
-        if not await table.list_indices():
-            await _index(table)
+        await create_indices(table)
         return table
 
     def _has_deletions(self) -> bool:
@@ -237,13 +243,6 @@ def _stored(dimension: int) -> "pyarrow.Schema":
     lance_json = {"ARROW:extension:name": "lance.json", "ARROW:extension:metadata": ""}
     place = schema.get_field_index("facts")
     return schema.set(place, pa.field("facts", pa.large_binary(), metadata=lance_json))
-
-
-async def _index(table: Any) -> None:
-    from lancedb.index import FTS
-
-    config = FTS(language="English", stem=True, remove_stop_words=True, ascii_folding=True, with_position=False)
-    await table.create_index("body", config=config, replace=False)
 
 
 def _row(chunk: IndexedChunk) -> dict[str, Any]:
