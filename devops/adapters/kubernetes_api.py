@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 JSON = "application/json"
 POOL_SIZE = 20
 MAX_REASON = 500
+AGENT = "triptych-devops"
+"""How the cluster's own audit log names this server."""
 
 
 class KubernetesApi:
@@ -97,7 +99,7 @@ class KubernetesApi:
             raise RuntimeError("open the API first")
         signed: dict[str, str] = {}
         await self._client.update_params_for_auth(signed, [], ["BearerToken"], path, method, None)
-        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, **signed})
+        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, "User-Agent": AGENT, **signed})
         for name, value in self._impersonation():
             headers.add(name, value)
         url = URL(self._client.configuration.host + path).with_query(list(params))

@@ -37,11 +37,12 @@ class Load:
 
 
 class _Caller(asyncio.Protocol):
-    """One connection that sends the same request again as soon as it is answered, until the time is up."""
+    """One connection that sends the same request again once it is answered, after a pause, until the time is up."""
 
-    def __init__(self, request: bytes, load: Load) -> None:
+    def __init__(self, request: bytes, load: Load, pause: float) -> None:
         self._request = request
         self._load = load
+        self._pause = pause
         self._parser = httptools.HttpResponseParser(self)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -69,11 +70,17 @@ class _Caller(asyncio.Protocol):
         self._load.calls += 1
         self._load.failed += self._parser.get_status_code() != 200 or SUCCESS not in self._body
         self._load.answer = self._body
-        if now < self._until:
-            self._send()
+        if now + self._pause < self._until:
+            self._again()
         else:
             self.done.set_result(None)
             self._transport.close()
+
+    def _again(self) -> None:
+        if self._pause:
+            asyncio.get_running_loop().call_later(self._pause, self._send)
+        else:
+            self._send()
 
     def _send(self) -> None:
         self._body = b""
@@ -85,25 +92,26 @@ def _same(caller: _Caller) -> _Caller:
     return caller
 
 
-async def _drive(port: int, requests: Sequence[bytes], seconds: float) -> Load:
+async def _drive(port: int, requests: Sequence[bytes], seconds: float, pause: float) -> Load:
     loop = asyncio.get_running_loop()
     load = Load()
-    callers = [_Caller(request, load) for request in requests]
+    callers = [_Caller(request, load, pause) for request in requests]
     async with asyncio.timeout(seconds + PATIENCE_SECONDS):
         for caller in callers:
             await loop.create_connection(partial(_same, caller), "127.0.0.1", port)
         started = time.perf_counter()
-        for caller in callers:
-            caller.start(started + seconds)
+        for number, caller in enumerate(callers):
+            # With pauses they begin one after the other, as people do.
+            loop.call_later(pause * number / len(callers), caller.start, started + seconds)
         await asyncio.gather(*(caller.done for caller in callers))
     load.seconds = time.perf_counter() - started
     return load
 
 
-def drive(port: int, requests: Sequence[bytes], seconds: float) -> Load:
+def drive(port: int, requests: Sequence[bytes], seconds: float, pause: float = 0.0) -> Load:
     """One caller for each request, all at once. Raises RuntimeError if any call was not a success."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        load = runner.run(_drive(port, requests, seconds))
+        load = runner.run(_drive(port, requests, seconds, pause))
     if load.failed:
         raise RuntimeError(f"{load.failed} of {load.calls} calls failed, the last answer was {load.answer[:500]!r}")
     return load

@@ -130,8 +130,19 @@ def test_env_example_is_what_the_settings_say() -> None:
     assert (ROOT / ".env.example").read_text() == render()
 
 
-def test_importing_a_server_loads_no_driver() -> None:
-    heavy = ("lancedb", "markitdown", "onnxruntime", "tokenizers", "pyarrow", "pandas", "obstore", "boto3")
-    program = f"import sys, knowledge_base.server; print([m for m in {heavy} if m in sys.modules])"
+@pytest.mark.parametrize("server", ["knowledge_base.server", "devops.server"])
+def test_importing_a_server_loads_no_driver(server: str) -> None:
+    heavy = (
+        "lancedb",
+        "markitdown",
+        "onnxruntime",
+        "tokenizers",
+        "pyarrow",
+        "pandas",
+        "obstore",
+        "boto3",
+        "kubernetes",
+    )
+    program = f"import sys, {server}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

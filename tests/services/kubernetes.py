@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from cryptography import x509
@@ -210,7 +210,7 @@ class ControlPlane:
             process.wait()
 
 
-def start() -> Iterator[str]:
+def start() -> Generator[str, None, None]:
     """Yields the folder that holds admin.kubeconfig, audit.log and the logs of pods."""
     folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
     plane = ControlPlane(folder)
