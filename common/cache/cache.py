@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -33,6 +33,13 @@ class Lookup(Generic[T]):
     name: str
     load: Callable[[], Awaitable[T | None]]
     tags: frozenset[str]
+    tags_of: Callable[[T], Iterable[str]] | None
+
+    def tags_with(self, value: T | None) -> frozenset[str]:
+        """All tags of a loaded value."""
+        if self.tags_of is None or value is None:
+            return self.tags
+        return self.tags.union(map(_hash, self.tags_of(value)))
 
 
 class Cache:
@@ -51,7 +58,7 @@ class Cache:
         self.results = results or CacheResults()
         self._memory = Memory(max_entries)
         self._shared = Shared(redis, prefix) if redis is not None else None
-        self._running: dict[tuple[str, Purpose], tuple[asyncio.Task[Entry], frozenset[str]]] = {}
+        self._running: dict[tuple[str, Purpose], tuple[asyncio.Task[Entry], Lookup[Any]]] = {}
         self._unsent: set[str] = set()
         self._has_unsent = asyncio.Event()
 
@@ -76,11 +83,13 @@ class Cache:
         key: str,
         load: Callable[[], Awaitable[T | None]],
         tags: Sequence[str] = (),
+        tags_of: Callable[[T], Iterable[str]] | None = None,
         caller: str | None = None,
     ) -> Cached[T]:
         """The value, loaded if need be; raises whatever `load` raises.
 
-        It is forgotten with its key or one of `tags`. Redis sees hashes of keys and tags, since they may be personal.
+        It is forgotten with its key, one of `tags`, or one that `tags_of` reads from the value. Redis sees hashes of
+        keys and tags, since they may be personal.
         """
         if rule.per_caller != (caller is not None):
             raise TypeError(f"{rule.name}: `caller` is for values that depend on who asks, and for no others")
@@ -90,7 +99,7 @@ class Cache:
             self.results.count(rule.name, "memory")
             return Cached(entry.value, entry.loaded_at, False)
         every = frozenset([_hash(rule.name, key), *(_hash(tag) for tag in tags), EVERYTHING])
-        lookup = Lookup(rule, name, load, every)
+        lookup = Lookup(rule, name, load, every, tags_of)
         if entry is None:
             # One caller who gives up must not take the value from the others.
             entry = await asyncio.shield(self._once(lookup, "answer"))
@@ -128,7 +137,7 @@ class Cache:
         place = lookup.name, purpose
         if place not in self._running:
             task = asyncio.create_task(self._fetch(lookup, purpose), context=without_deadline())
-            self._running[place] = task, lookup.tags
+            self._running[place] = task, lookup
             task.add_done_callback(lambda done: self._finished(place, done))
         return self._running[place][0]
 
@@ -175,7 +184,7 @@ class Cache:
                 await self._shared.released(lookup.name, lead)
             raise
         self.results.count(lookup.rule.name, "loaded")
-        entry = new_entry(lookup.rule, value, lookup.tags, time.time())
+        entry = new_entry(lookup.rule, value, lookup.tags_with(value), time.time())
         self._keep(lookup, entry, since)
         if self._shared and lead:
             with contextlib.suppress(*OUTAGE):
@@ -189,8 +198,8 @@ class Cache:
     def _drop(self, tags: Sequence[str]) -> None:
         self._memory.drop(tags)
         # Who asks from now on must not get what began to be loaded before.
-        for place, (_, carried) in list(self._running.items()):
-            if not carried.isdisjoint(tags):
+        for place, (_, lookup) in list(self._running.items()):
+            if lookup.tags_of or not lookup.tags.isdisjoint(tags):
                 del self._running[place]
 
     async def _invalidate(self, tags: list[str]) -> None:

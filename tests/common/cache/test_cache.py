@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from common.cache.cache import Cache
-from common.cache.entry import Rule
+from common.cache.entry import Cached, Rule
 from common.resilience.deadline import deadline
 from tests.support.audit import until
 
@@ -169,6 +169,33 @@ async def test_a_tag_takes_its_values_along_and_no_others(open_cache: Open) -> N
     assert source.loads == 2
     await cache.get(RULE, "1", source.load)
     assert source.loads == 3
+
+
+async def test_a_tag_may_come_from_the_value(open_cache: Open) -> None:
+    cache, source = await open_cache(), Source()
+
+    async def ask() -> Customer | None:
+        found: Cached[Customer] = await cache.get(RULE, "1", source.load, tags_of=lambda each: [f"name:{each.name}"])
+        return found.value
+
+    await ask()
+    await cache.invalidate_tags("name:Ben")
+    await ask()
+    assert source.loads == 1
+    await cache.invalidate_tags("name:Ada")
+    await ask()
+    assert source.loads == 2
+    source.go.clear()
+    await cache.invalidate_tags("name:Ada")
+    early = asyncio.ensure_future(ask())
+    await until(lambda: source.loads == 3)
+    source.customer = Customer("Grace")
+    await cache.invalidate_tags("name:Ada")
+    late = asyncio.ensure_future(ask())
+    await asyncio.sleep(0.05)
+    source.go.set()
+    await early
+    assert [await late, await ask()] == [Customer("Grace")] * 2
 
 
 async def test_race_of_a_write_and_a_read(open_cache: Open) -> None:

@@ -1,0 +1,1 @@
+"""The third vertical: one customer over several CRMs, orders and products, live."""

@@ -1,0 +1,125 @@
+"""Everything about one customer, from all sources at once, with what arrived in time (patterns 2 and 5)."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from support_hub.facts import Fact, Preference, facts_of
+from support_hub.fanout import Arrived, Read, ask_all
+from support_hub.ports import Contact
+from support_hub.records import Order, Person, Profile, Ticket
+
+Question = Callable[[], Awaitable[Read["View"]]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What one source knows about a customer."""
+
+    people: tuple[Person, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+    orders: tuple[Order, ...] = ()
+    profile: Profile | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == View()
+
+
+@dataclass(frozen=True)
+class Customer:
+    """The whole record. `sources` says of each source what came of it."""
+
+    facts: tuple[Fact, ...]
+    people: tuple[Person, ...]
+    tickets: tuple[Ticket, ...]
+    orders: tuple[Order, ...]
+    profile: Profile | None
+    sources: Mapping[str, Arrived[View]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every source answered."""
+        return all(arrived.state in ("ok", "not_found", "stale") for arrived in self.sources.values())
+
+
+class Source(Protocol):
+    """One source, asked about a contact."""
+
+    name: str
+
+    async def view(self, contact: Contact) -> Read[View]:
+        """What it knows; an empty view if it knows nothing. Raises what `common.errors` has."""
+
+
+class Customers:
+    """Puts the record together."""
+
+    def __init__(self, sources: Sequence[Source], preference: Preference, seconds: float) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._preference = preference
+        self._seconds = seconds
+
+    async def get(self, contact: Contact) -> Customer:
+        """The record; each source has `seconds` for each of at most two rounds.
+
+        The second round asks the sources that knew nothing again, by the addresses that the others brought.
+        """
+        arrived = await self._ask(self._sources, [contact])
+        known = addresses(view.people for view in _views(arrived))
+        again = [name for name, answer in arrived.items() if answer.state == "not_found"]
+        if further := sorted(known - {contact.email}):
+            contacts = [Contact(email=email) for email in further]
+            second = await self._ask({name: self._sources[name] for name in again}, contacts)
+            arrived |= {name: answer for name, answer in second.items() if answer.state != "not_found"}
+        return self._put_together(arrived)
+
+    async def _ask(self, sources: Mapping[str, Source], contacts: Sequence[Contact]) -> dict[str, Arrived[View]]:
+        answers = await ask_all({name: _question(source, contacts) for name, source in sources.items()}, self._seconds)
+        return {name: _without_nothing(answer) for name, answer in answers.items()}
+
+    def _put_together(self, arrived: Mapping[str, Arrived[View]]) -> Customer:
+        views = list(_views(arrived))
+        people = tuple(person for view in views for person in view.people)
+        tickets = [ticket for view in views for ticket in view.tickets]
+        orders = [order for view in views for order in view.orders]
+        return Customer(
+            facts=tuple(facts_of(people, self._preference)),
+            people=people,
+            tickets=tuple(sorted(tickets, key=lambda each: (each.updated_at, str(each.reference)), reverse=True)),
+            orders=tuple(sorted(orders, key=lambda each: (each.placed_at, each.number), reverse=True)),
+            profile=next((view.profile for view in views if view.profile), None),
+            sources=arrived,
+        )
+
+
+def addresses(people: Iterable[Iterable[Person]]) -> set[str]:
+    """All e-mail addresses of these records."""
+    return {email for some in people for person in some for email in person.emails}
+
+
+def _question(source: Source, contacts: Sequence[Contact]) -> Question:
+    async def ask() -> Read[View]:
+        reads = [await source.view(contact) for contact in contacts]
+        return Read(_joined([read.value for read in reads]), min(r.at for r in reads), any(r.is_stale for r in reads))
+
+    return ask
+
+
+def _joined(views: Sequence[View]) -> View:
+    return View(
+        tuple({person.reference: person for view in views for person in view.people}.values()),
+        tuple({ticket.reference: ticket for view in views for ticket in view.tickets}.values()),
+        tuple({order.number: order for view in views for order in view.orders}.values()),
+        next((view.profile for view in views if view.profile), None),
+    )
+
+
+def _views(arrived: Mapping[str, Arrived[View]]) -> Iterable[View]:
+    return (answer.value for answer in arrived.values() if answer.value is not None)
+
+
+def _without_nothing(answer: Arrived[View]) -> Arrived[View]:
+    if answer.value is not None and answer.value.is_empty:
+        return replace(answer, state="not_found", value=None, note="It knows nothing of this customer.")
+    return answer

@@ -1,0 +1,135 @@
+"""What the use cases need from the world; `adapters/` has one file for each real system."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from support_hub.records import (
+    Comment,
+    Conversation,
+    Order,
+    Person,
+    Priority,
+    Product,
+    Profile,
+    Reference,
+    Status,
+    Ticket,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some of what there is, and how to ask the same source for more."""
+
+    items: Sequence[T]
+    next: str | None = None
+    total: int | None = None
+    """How many there are, if the source says so."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How a customer is looked for: one of them is set."""
+
+    email: str = ""
+    """In lower case."""
+    phone: str = ""
+    """In international form (E.164)."""
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class TicketQuery:
+    """All that is set has to hold."""
+
+    text: str = ""
+    statuses: frozenset[Status] = frozenset()
+    priorities: frozenset[Priority] = frozenset()
+    requester: str = ""
+    created_since: datetime | None = None
+    updated_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class NewTicket:
+    """A ticket to be made. `key` makes a repetition harmless."""
+
+    key: str
+    requester: str
+    subject: str
+    text: str
+    priority: Priority = "normal"
+
+
+@dataclass(frozen=True)
+class TicketChange:
+    """What is to be changed; None leaves it."""
+
+    status: Status | None = None
+    priority: Priority | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class Crm(Protocol):
+    """A CRM. Each call takes as long as the caller's deadline allows, and raises the errors of `common.errors`."""
+
+    name: str
+    """As in references and settings: `zendesk`."""
+    title: str
+
+    async def find_people(self, contact: Contact) -> list[Person]:
+        """Everybody with this address or number; nobody is an empty list."""
+
+    async def search_people(self, text: str, limit: int, after: str | None = None) -> Page[Person]:
+        """People by words of their name, company or address."""
+
+    async def tickets_of(self, people: Sequence[Person], limit: int) -> list[Ticket]:
+        """Their newest tickets."""
+
+    async def search_tickets(self, query: TicketQuery, limit: int, after: str | None = None) -> Page[Ticket]:
+        """Tickets, last updated first, ties by id."""
+
+    async def conversation(self, ticket_id: str) -> Conversation:
+        """A ticket with its messages. Raises NotFound."""
+
+    async def create_ticket(self, new: NewTicket) -> Ticket:
+        """Make it, once for each key."""
+
+    async def add_comment(self, ticket_id: str, text: str, public: bool, key: str) -> Comment:
+        """Say something, once for each key. Raises NotFound."""
+
+    async def update_ticket(self, ticket_id: str, change: TicketChange, seen: datetime | None) -> Ticket:
+        """Change it, unless it was changed after `seen`. Raises NotFound, Conflict."""
+
+    async def close(self) -> None: ...
+
+
+class Orders(Protocol):
+    """Orders of all customers."""
+
+    async def of(self, emails: Sequence[str], limit: int, before: datetime | None = None) -> list[Order]:
+        """Orders under these addresses, newest first."""
+
+    async def get(self, number: str) -> Order:
+        """One order. Raises NotFound."""
+
+
+class Catalogue(Protocol):
+    """The products."""
+
+    async def search(self, text: str, family: str | None, limit: int, offset: int) -> Page[Product]:
+        """Best match first; without text by name."""
+
+    async def get(self, sku: str) -> Product:
+        """One product. Raises NotFound."""
+
+
+class Profiles(Protocol):
+    """What the hub keeps about customers."""
+
+    async def get(self, emails: Sequence[str]) -> Profile | None:
+        """The profile of the first address that has one."""
