@@ -23,6 +23,7 @@ from knowledge_base.adapters.local_objects import LocalObjects
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
 from knowledge_base.adapters.parser import IsolatedParser
 from knowledge_base.adapters.sql_catalog import SqlCatalog
+from knowledge_base.adapters.sql_sources import SqlSources
 from knowledge_base.files import FileCheck
 from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
 from knowledge_base.library import Library
@@ -30,6 +31,7 @@ from knowledge_base.ports import ChunkIndex, Embedder, Parser
 from knowledge_base.ranking import Fusion, convex_combination, reciprocal_rank_fusion
 from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
+from knowledge_base.sync import FolderSync
 from knowledge_base.worker import IngestWorker
 
 WARM_AFTER_SECONDS = 0.5
@@ -48,6 +50,8 @@ class KnowledgeBase:
     queue: JobQueue
     library: Library
     ingest: Ingest
+    sources: SqlSources
+    sync: FolderSync
     search: Search
     worker: IngestWorker
 
@@ -69,6 +73,8 @@ def build_knowledge_base(
     library = Library(catalog, objects, FileCheck(settings.max_file_bytes, scanner), worker.change_access)
     rules = settings.file_rules
     allowed = [Path(path) for path in settings.allowed_paths]
+    ingest = Ingest(library, queue, allowed, rules, audit)
+    sources = SqlSources(engine)
     return KnowledgeBase(
         settings=settings,
         engine=engine,
@@ -78,7 +84,9 @@ def build_knowledge_base(
         parser=parser,
         queue=queue,
         library=library,
-        ingest=Ingest(library, queue, allowed, rules, audit),
+        ingest=ingest,
+        sources=sources,
+        sync=FolderSync(ingest, catalog, sources),
         search=Search(index, embedder, catalog, _fusion(settings)),
         worker=worker,
     )
@@ -95,6 +103,7 @@ def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:
 async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncIterator[KnowledgeBase]:
     """Open the backends, warm the index beside, work on jobs if asked to; close everything at the end."""
     await knowledge_base.catalog.open()
+    await knowledge_base.sources.open()
     background = [asyncio.create_task(_warm(knowledge_base.index))]
     if work:
         background.append(asyncio.create_task(knowledge_base.worker.run()))

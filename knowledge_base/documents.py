@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from common.files import FileState
 from common.security.access import Access
 
 MetadataValue = str | int | float | bool | list[str]
@@ -166,3 +167,30 @@ class Task:
     def payload(self) -> dict[str, Any]:
         """As it is stored in the job."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder whose files are followed; `owner` registered it."""
+
+    tenant: str
+    name: str
+    root: str
+    access: Access
+    owner: str
+
+    @property
+    def subject(self) -> str:
+        """Who wrote the versions that come from it."""
+        return f"source:{self.name}"
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file of a source when it was last taken in; `digest` is empty while that is under way."""
+
+    path: str
+    state: FileState
+    digest: str
+    checked_at: float
+    document_ids: tuple[str, ...]

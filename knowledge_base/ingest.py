@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from common.errors import AppError, Denied, InvalidInput
-from common.files import FileRules, NotTaken, NotThere, Refused, locate, not_allowed
+from common.files import FileRules, NotTaken, NotThere, Refused, locate, not_allowed, shown_path
 from common.jobs import JobQueue, new_batch
 from common.observability.call import new_request_id, request_id
 from common.security.access import Access, AccessScope
@@ -113,7 +113,7 @@ class Ingest:
         group: list[tuple[str, NewDocument]] = []
         for source in sources:
             if isinstance(source, NotTaken):
-                yield await self.refuse(source.relative, source.reason, caller, batch)
+                yield await self.refuse(shown_path(source.relative), source.reason, caller, batch)
                 continue
             documents = read_source(source, caller.tenant, access)
             while (item := await asyncio.to_thread(_next, documents)) is not None:

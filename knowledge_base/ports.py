@@ -9,8 +9,10 @@ from common.security.access import Access, AccessScope
 from knowledge_base.browsing import BY_ID, Facets, Position, Sort
 from knowledge_base.documents import (
     Accepted,
+    FolderSource,
     Hit,
     IndexedChunk,
+    KnownFile,
     ParsedDocument,
     Publication,
     Published,
@@ -88,6 +90,22 @@ class Parser(Protocol):
     async def close(self) -> None: ...
 
 
+class SourceStore(Protocol):
+    """Which folders are followed, and what was last seen of their files."""
+
+    async def register(self, source: FolderSource) -> FolderSource:
+        """Remember a source; if there is one of that name, it is returned as it is."""
+
+    async def files(self, source: FolderSource) -> dict[str, KnownFile]:
+        """What is known of its files, by path."""
+
+    async def put(self, source: FolderSource, file: KnownFile) -> None:
+        """Remember a file, or what changed of it."""
+
+    async def drop(self, source: FolderSource, path: str) -> None:
+        """Forget a file."""
+
+
 class Catalog(Protocol):
     """The one truth about which documents there are, in which version, and who may read them."""
 
@@ -112,8 +130,11 @@ class Catalog(Protocol):
         The caller does that job; if he dies, a worker takes it up after `delay` seconds.
         """
 
-    async def delete(self, document_id: str, scope: AccessScope, batch: str) -> None:
-        """Hide a document from everyone, and record the job that erases it. Raises NotFound."""
+    async def delete(self, document_id: str, scope: AccessScope, batch: str, operator: bool = False) -> None:
+        """Hide a document from everyone, and record the job that erases it. Raises NotFound.
+
+        An operator may delete what exists and the scope may not read.
+        """
 
     async def forget(self, tenant: str, document_id: str, up_to: int) -> None:
         """Drop the versions of a deleted document."""

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import InvalidInput
-from common.files import FileRules, FileState, Folder, Found, NotTaken, NotThere, Refused, shown, shown_path
+from common.files import FileRules, FileState, Folder, Found, NotTaken, NotThere, Refused, shown
 from common.security.access import Access
 from knowledge_base.documents import NewDocument
 from knowledge_base.files import check_kind, suffix_of
@@ -81,7 +81,7 @@ def _below(folder: Folder, below: str) -> Iterator[Found | NotTaken]:
     except NotThere:
         raise
     except Refused as refused:
-        yield NotTaken(shown_path(below), refused.message)
+        yield NotTaken(below, refused.message)
 
 
 def _name(item: Found, below: str) -> str:

@@ -57,7 +57,10 @@ class Found:
 
 @dataclass(frozen=True)
 class NotTaken:
-    """Something below a folder that is not taken, and why. `is_folder`: nothing is known about what is below."""
+    """Something below a folder that is not taken, and why. `is_folder`: nothing is known about what is below.
+
+    `relative` is the name as it is on the disk: show it by `shown_path`.
+    """
 
     relative: str
     reason: str
@@ -157,7 +160,7 @@ class Folder:
         try:
             names = sorted(os.listdir(descriptor))
         except OSError as error:
-            yield NotTaken(shown_path(prefix), f"cannot be listed: {error.strerror}", is_folder=True)
+            yield NotTaken(prefix, f"cannot be listed: {error.strerror}", is_folder=True)
             return
         for name in names:
             if HIDDEN.match(name):
@@ -170,7 +173,7 @@ class Folder:
                     yield Found(relative, _state(status))
                     continue
             except Refused as refused:
-                yield NotTaken(shown_path(relative), refused.message)
+                yield NotTaken(relative, refused.message)
                 continue
             yield from self._walk_below(descriptor, name, relative, depth + 1)
 
@@ -181,7 +184,7 @@ class Folder:
                     raise Refused(f"{shown(relative)} is more than {self.rules.max_depth} folders deep")
                 descriptor = self._enter(parent, name, relative, stack)
             except Refused as refused:
-                yield NotTaken(shown_path(relative), refused.message, is_folder=True)
+                yield NotTaken(relative, refused.message, is_folder=True)
                 return
             yield from self._walk(descriptor, relative, depth)
 

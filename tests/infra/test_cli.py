@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,52 @@ def test_ingest_says_what_was_refused_and_exits_accordingly(environment: dict[st
     assert "bad.docx" in again and "more.jsonl line 1" in again
     records = triptych(environment, "audit", "tail", "--action", "cli:ingest", "--json")
     assert '"unchanged": 2' in records and "bad.docx" in records
+
+
+def test_a_folder_is_synced_after_a_dry_run(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"tea-{number}.md").write_text(f"# Tea {number}\n\nOolong.")
+    sync = ("ingest", str(folder), "--sync")
+    # A wrong exit code prints what was said.
+    assert "would add tea-0.md" in said(environment, *sync, "--dry-run")
+    assert "3 added, 0 changed, 0 unchanged, 0 gone, 0 refused" in said(environment, *sync)
+    (folder / "tea-0.md").unlink()
+    assert "0 added, 0 changed, 2 unchanged, 1 gone, 0 refused" in said(environment, *sync)
+    (folder / "tea-1.md").unlink()
+    (folder / "tea-2.md").unlink()
+    assert "Is it mounted?" in triptych(environment, *sync, code=2)
+
+
+def said(environment: dict[str, str], *arguments: str) -> str:
+    """What a successful command says to the person."""
+    command = [sys.executable, "-m", "infra.cli", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_a_watched_folder_is_followed_until_ctrl_c(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    (folder / "tea.md").write_text("# Tea")
+    command = [sys.executable, "-m", "infra.cli", "ingest", str(folder), "--watch"]
+    watching = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert watching.stderr is not None
+    try:
+        for expected, name in (("1 added", "more.md"), ("add more.md", "last.md"), ("add last.md", "")):
+            while expected not in (line := watching.stderr.readline()):
+                assert line, "it ended"
+            if name:
+                (folder / ".new").write_text(f"# {name}")
+                (folder / ".new").rename(folder / name)
+        watching.send_signal(signal.SIGINT)
+        rest = watching.communicate(timeout=30)[1]
+        assert watching.returncode == 0 and "Traceback" not in rest
+    finally:
+        watching.kill()
+        watching.communicate()
 
 
 def test_connect_writes_a_project_file_and_keeps_what_is_there(environment: dict[str, str], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import Denied, InvalidInput
-from common.files import FileRules, Folder, Found, NotTaken, NotThere, Refused, locate
+from common.files import FileRules, Folder, Found, NotTaken, NotThere, Refused, locate, shown_path
 
 RULES = FileRules(max_bytes=1000)
 SECRET = "the secret of somebody else"
@@ -131,7 +131,7 @@ def test_odd_names_are_refused_and_shown_safely(inbox: Path) -> None:
     (inbox / "Größe naïve \u0645\u06cc\u200c\u062e.md").write_text("x")
     taken, refused = walked(inbox)
     assert len(taken) == 2 and len(refused) == len(names) + 1
-    assert all(f"{name}{reason}".isprintable() for name, reason in refused.items())
+    assert all(f"{shown_path(name)}{reason}".isprintable() for name, reason in refused.items())
 
 
 def test_hidden_files_are_left_out(inbox: Path) -> None:
