@@ -200,6 +200,19 @@ class JobQueue:
             errors=[{**payload, "error": error} for payload, error in errors],
         )
 
+    async def newest(self, tenant: str, subject: str | None, limit: int) -> list[Progress]:
+        """The batches of a tenant, or of one person, that began last; without their errors."""
+        mine = jobs.c.tenant == tenant
+        if subject is not None:
+            mine &= jobs.c.subject == subject
+        done, failed = (func.sum(case((jobs.c.state == state, 1), else_=0)) for state in ("done", "failed"))
+        began = func.min(jobs.c.created).label("began")
+        counted = select(jobs.c.batch, func.min(jobs.c.subject), func.count(), done, failed, began).where(mine)
+        order = counted.group_by(jobs.c.batch).order_by(began.desc(), jobs.c.batch).limit(limit)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(order)).all()
+        return [Progress(batch, tenant, who, n, good, bad, at, []) for batch, who, n, good, bad, at in rows]
+
     async def pending(self) -> int:
         """Jobs that are not finished."""
         async with self._engine.connect() as connection:
