@@ -12,6 +12,8 @@ from common.observability.call import new_request_id, request_id
 from common.resilience.rate_limit import LocalRateLimiter
 
 log = structlog.get_logger(__name__)
+SIGN_IN_WAIT = "triptych.sign_in_wait"
+"""In the scope of a console request that must be refused: the seconds until the next sign-in is looked at."""
 OnFailure = Callable[[str, str, str], Awaitable[None]]
 """Called with client address, request id and path."""
 
@@ -101,6 +103,8 @@ class SignInGuard:
         wait = self.limiter.check(address, count=False)
         if wait and _presents_credentials(scope):
             # Not even looked at: a guesser learns nothing, right or wrong.
+            if _is_browser(scope):
+                return await self.app({**scope, SIGN_IN_WAIT: wait}, receive, send)
             return await _too_many(wait)(scope, receive, send)
         await self.app(_with_bearer(scope), receive, self._watch(scope, address, send))
 
@@ -119,6 +123,11 @@ class SignInGuard:
 def _presents_credentials(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     return "authorization" in headers or "x-api-key" in headers or scope["path"].endswith("/sign-in")
+
+
+def _is_browser(scope: Scope) -> bool:
+    # The console refuses by itself then, with a page.
+    return scope["path"].startswith("/console/") and "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def _with_bearer(scope: Scope) -> Scope:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from http import HTTPStatus
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from common.console.page import SAFE, Page, Visit, here, to_sign_in
 from common.console.recording import recorded
 from common.console.sessions import Session, Sessions
 from common.console.templating import HEADERS, HERE, StaticFiles, Templates
-from common.errors import AppError, Denied, NotFound
+from common.edge import SIGN_IN_WAIT
+from common.errors import AppError, Denied, NotFound, RateLimited
 from common.observability.call import request_id
 from common.resilience.deadline import deadline
 from common.runtime import Runtime
@@ -134,10 +136,11 @@ class Answering:
 
     async def _answer(self, request: Request) -> Response:
         try:
+            if wait := request.scope.get(SIGN_IN_WAIT):
+                raise RateLimited("Too many failed sign-ins from this address.", "Sign in later.", retry_after=wait)
             return await self._handler(request)
         except AppError as error:
-            status = STATUS.get(error.code, 503)
-            return await self._shell.failure(request, status, error.message, error.hint)
+            return await self._refusal(request, error)
         except HTTPException as error:
             response = await self._shell.failure(request, error.status_code, error.detail)
             response.headers.update(error.headers or {})
@@ -147,3 +150,11 @@ class Answering:
         except Exception:
             log.exception("console.error", path=request.scope["path"])
             return await self._shell.failure(request, 500, "Something failed here, and it is not your fault.")
+
+    async def _refusal(self, request: Request, error: AppError) -> Response:
+        status, seconds = STATUS.get(error.code, 503), error.retry_after
+        wait = f"Wait {ceil(seconds)} s. " if seconds is not None else ""
+        response = await self._shell.failure(request, status, error.message, wait + error.hint)
+        if seconds is not None:
+            response.headers["Retry-After"] = str(ceil(seconds))
+        return response

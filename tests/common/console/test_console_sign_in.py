@@ -68,6 +68,20 @@ async def test_guessing_ends_after_a_few_tries(tmp_path: Path) -> None:
         assert (await sign_in(site.browser(), site.key())).status_code == 429
 
 
+async def test_a_browser_that_guessed_too_often_gets_a_page_and_nothing_is_looked_at(tmp_path: Path) -> None:
+    async with console_site(tmp_path, sign_in_failures_per_minute=1) as site:
+        assert (await sign_in(site.browser(), "wrong")).status_code == 401
+        for key in ("wrong", site.key()):
+            answer = await sign_in(site.browser(), key, accept="text/html,*/*;q=0.8")
+            assert answer.status_code == 429 and "set-cookie" not in answer.headers
+            assert "Too many failed sign-ins from this address." in answer.text and "<h1>" in answer.text
+            assert 0 < int(answer.headers["retry-after"]) <= 60 and "content-security-policy" in answer.headers
+        # Programs get JSON, and other addresses of the server are refused as before.
+        assert "error" in (await sign_in(site.browser(), "wrong")).json()
+        headers = {"authorization": "Bearer wrong", "accept": "text/html"}
+        assert (await site.browser().post("/mcp", headers=headers)).status_code == 429
+
+
 async def test_signing_in_and_out_is_recorded(site: Site) -> None:
     browser = await site.signed_in(site.key("ada"))
     page = await browser.get("/console")
