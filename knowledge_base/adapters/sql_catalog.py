@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, or_, select, tuple_, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import jobs
@@ -112,10 +112,14 @@ class SqlCatalog:
 
     async def versions(self, wanted: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Version]:
         """See Catalog."""
-        these = tuple_(versions.c.tenant, versions.c.document_id, versions.c.version).in_(wanted)
+        # Row values would say it in one condition, but SQLite reads the whole table for them.
+        tenants, ids, numbers = ({each[place] for each in wanted} for place in range(3))
+        near = versions.c.tenant.in_(tenants) & versions.c.document_id.in_(ids) & versions.c.version.in_(numbers)
         async with self._engine.connect() as connection:
-            found = [version_of(row) for row in (await connection.execute(joined().where(these))).mappings()]
-        return {(version.tenant, version.document_id, version.version): version for version in found}
+            rows = (await connection.execute(joined().where(near))).mappings().all()
+        keys = set(wanted)
+        found = ((row["tenant"], row["document_id"], row["version"]) for row in rows)
+        return {key: version_of(row) for key, row in zip(found, rows, strict=True) if key in keys}
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """See Catalog."""

@@ -1,10 +1,10 @@
 """Which benchmarks there are."""
 
-from tests.benchmarks import audit, cache, chaos, cranfield, devops_reading, http_client, ingestion, stack, start
+from tests.benchmarks import audit, cache, chaos, cranfield, devops_reading, http_client, ingestion, scale, stack, start
 from tests.benchmarks.benchmark import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (stack, start, cranfield, ingestion, chaos, audit, http_client, cache, devops_reading)
+    for module in (stack, start, cranfield, scale, ingestion, chaos, audit, http_client, cache, devops_reading)
 }
 """All of them by name, in the order of the report."""
