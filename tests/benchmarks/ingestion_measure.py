@@ -65,6 +65,7 @@ async def measure(folder: Path, count: int) -> None:
     async with opened(knowledge_base, work=False):
         embed = knowledge_base.embedder._embed  # type: ignore[attr-defined]  # no loop, no order, no cache
         embed("load the model")
+        await knowledge_base.index.warm()
         worker = asyncio.create_task(knowledge_base.worker.run(IDLE_SECONDS))
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             for number, part in enumerate(sorted((folder / "files").iterdir())):

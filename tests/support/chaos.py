@@ -48,7 +48,11 @@ async def _start(mode: str, folder: Path, *numbers: int) -> Process:
     command = [sys.executable, "-m", "tests.support.chaos_process", mode, str(folder), *map(str, numbers)]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, cwd=ROOT)
     assert process.stdout is not None
-    assert (await process.stdout.readline()).strip() == b"ready"
+    try:
+        assert (await process.stdout.readline()).strip() == b"ready"
+    except BaseException:
+        await asyncio.shield(_kill(process))
+        raise
     return process
 
 
