@@ -77,7 +77,7 @@ def _history(settings: DevopsSettings) -> Prometheus | None:
 
 def _backends(common: CommonSettings, settings: DevopsSettings) -> Sequence[SimulatedCluster | KubernetesCluster]:
     if settings.cluster == "simulated":
-        return [SimulatedCluster(settings.folder(common.data_dir) / "simulated.db")]
+        return [SimulatedCluster(settings.simulated_file(common.data_dir))]
     if find_spec("kubernetes") is None:
         raise SettingsError(f"DEVOPS_CLUSTER={settings.cluster} needs the extra: pip install 'triptych[devops]'")
     in_cluster = settings.cluster == "in-cluster"

@@ -38,5 +38,6 @@ def not_found(what: str, name: str, known: Iterable[str], where: str = "") -> No
     candidates = sorted(known)
     near = difflib.get_close_matches(name, candidates, n=3, cutoff=0.5)
     near = near or [candidate for candidate in candidates if name in candidate or candidate in name][:3]
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"There is: {', '.join(candidates[:10]) or 'none'}."
+    there = f"There is: {', '.join(candidates[:10])}." if candidates else "You may see none."
+    hint = f"Did you mean {' or '.join(near)}?" if near else there
     return NotFound(f"There is no {what} {name}{where} that you may see.", hint)

@@ -63,3 +63,7 @@ class DevopsSettings(BaseSettings):
     def folder(self, data_dir: Path) -> Path:
         """Where the embedded profile keeps this vertical's data."""
         return data_dir / "devops"
+
+    def simulated_file(self, data_dir: Path) -> Path:
+        """Where the simulated cluster is."""
+        return self.folder(data_dir) / "simulated.db"

@@ -18,7 +18,8 @@ async def _found(narrator: Narrator, stage: Stage) -> None:
     async with stage.client("alice") as alice:
         answer = (await alice.call_tool("list_workloads", {"unhealthy": True})).structured_content
     for item in answer["items"]:
-        narrator.answer(f"{item['namespace']}/{item['name']} {item['ready']} ready", answer["cluster"])
+        narrator.answer(f"{item['namespace']}/{item['name']}: {item['ready']} ready")
+    narrator.answer(answer["cluster"], "cluster")
     broken = {item["name"] for item in answer["items"]}
     narrator.check("alert-engine" in broken and "report-worker" not in broken, "alert-engine is among them")
     narrator.check("simulated" in answer["cluster"], "the answer says that the cluster is simulated")
@@ -38,7 +39,7 @@ async def _diagnosed(narrator: Narrator, stage: Stage) -> None:
     async with stage.client("alice") as alice:
         call = {"namespace": "production", "name": "alert-engine"}
         found = (await alice.call_tool("diagnose", call)).structured_content
-    narrator.answer(found["summary"], found["cluster"])
+    narrator.answer(found["summary"])
     for cause in found["causes"]:
         narrator.answer(cause["cause"], str(cause["weight"]))
         for evidence in cause["evidence"][:4]:

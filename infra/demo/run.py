@@ -17,6 +17,8 @@ from common.people import create_keys
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
+from devops.adapters.simulated.stored import forget
+from devops.settings import DevopsSettings
 from infra.cli.verticals import load_vertical, vertical_names
 from infra.demo.people import PEOPLE
 from infra.demo.servers import RunningServer, running, wait_ready
@@ -35,6 +37,8 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
     folder = (data_dir or Path(".triptych") / "demo").absolute()
     os.environ["TRIPTYCH_DATA_DIR"] = str(folder)
     os.environ |= DEMO
+    # An earlier tour may have repaired it.
+    forget(load_settings(DevopsSettings).simulated_file(folder))
     settings = load_settings(CommonSettings, data_dir=folder)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     tokens = create_keys(ApiKeyStore(api_keys_path(settings)), PEOPLE)

@@ -1,8 +1,7 @@
 """The rights of infra/kubernetes/devops-rbac-read-only.yaml on a real API server: enough, and not one too many."""
 
-import copy
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import pytest
 
 from devops.adapters.kubernetes_cluster import KubernetesCluster
-from devops.ports import Manifest
 from tests.support.clusters import Place, audit_records, real
 from tests.support.operations import Served, ask, person, served
-from tests.support.rights import Account, account, kubeconfig_with, rules_of, serve_metrics
+from tests.support.rights import Account, account, kubeconfig_with, rights_of, rules_of, rules_without, serve_metrics
 
 READ_ONLY = Path(__file__).parents[2] / "infra" / "kubernetes" / "devops-rbac-read-only.yaml"
 IMPERSONATION = READ_ONLY.with_name("devops-rbac-impersonation.yaml")
@@ -107,13 +105,6 @@ async def test_every_tool_works_changes_nothing_and_reads_no_secret(limited: Lim
     assert not [record for record in records if record["objectRef"].get("resource") == "secrets"]
 
 
-def each_right() -> Iterator[tuple[str, str, str]]:
-    for rule in rules_of(READ_ONLY):
-        for resource in rule["resources"]:
-            for verb in rule["verbs"]:
-                yield rule["apiGroups"][0], resource, verb
-
-
 NEEDED_BY = {
     ("", "namespaces", "list"): "list_pods",
     ("", "events", "list"): "list_events",
@@ -138,21 +129,11 @@ NEEDED_BY = {
 OTHER_KIND = {"statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 
 
-def without(group: str, resource: str, verb: str) -> list[Manifest]:
-    rules = []
-    for rule in copy.deepcopy(rules_of(READ_ONLY)):
-        if group in rule["apiGroups"] and resource in rule["resources"]:
-            kept = [other for other in rule["verbs"] if other != verb]
-            rules.append({**rule, "resources": [resource], "verbs": kept})
-            rule["resources"].remove(resource)
-        rules.append(rule)
-    return [rule for rule in rules if rule["resources"] and rule["verbs"]]
-
-
 async def test_without_any_one_right_a_tool_does_not_do_its_work(limited: Limited) -> None:
-    assert set(each_right()) == set(NEEDED_BY)
+    rules = rules_of(READ_ONLY)
+    assert rights_of(rules) == set(NEEDED_BY)
     for (group, resource, verb), tool in NEEDED_BY.items():
-        await limited.account.allow(without(group, resource, verb))
+        await limited.account.allow(rules_without(rules, (group, resource, verb)))
         name = f"{tool} without {verb} {resource}"
         if tool == "get_workload" and resource in OTHER_KIND:
             limited.calls[tool]["kind"] = OTHER_KIND[resource]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,23 @@ def rules_of(file: Path) -> list[Manifest]:
     return rules
 
 
+Right = tuple[str, str, str]
+"""API group, resource, verb."""
+
+
+def rights_of(rules: Sequence[Manifest]) -> set[Right]:
+    """Every single right in them."""
+    return {right for rule in rules for right in product(rule["apiGroups"], rule["resources"], rule["verbs"])}
+
+
+def rules_without(rules: Sequence[Manifest], right: Right) -> list[Manifest]:
+    """Rules for all the others."""
+    return [
+        {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+        for group, resource, verb in sorted(rights_of(rules) - {right})
+    ]
+
+
 @dataclass
 class Account:
     """A service account with a role of its own, whose rules can be changed."""
@@ -39,17 +57,15 @@ class Account:
     namespace: str
     user: str
     token: str
-    _before: set[tuple[str, str, str]] = field(default_factory=set)
+    _before: set[Right] = field(default_factory=set)
 
     async def allow(self, rules: Sequence[Manifest]) -> None:
         """Give it these rules and no others, and wait until the API server has noticed."""
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": self.name}}
         await self.api.request("PUT", f"{RBAC}/clusterroles/{self.name}", body={**role, "rules": list(rules)})
-        wanted = {
-            (g, r, v) for rule in rules for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]
-        }
+        wanted = rights_of(rules)
         async with asyncio.timeout(20):
-            for group, resource, verb in sorted({*wanted, *self._before}):
+            for group, resource, verb in sorted(wanted ^ self._before):
                 while await self._may(group, resource, verb) != ((group, resource, verb) in wanted):
                     await asyncio.sleep(0.02)
         self._before = wanted

@@ -23,6 +23,12 @@ CLUSTER = Table(
 )
 
 
+def forget(file: Path) -> None:
+    """Remove the cluster, so that it begins anew with its incidents; nobody may have it open."""
+    for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
+        file.with_name(name).unlink(missing_ok=True)
+
+
 class StoredState:
     """The state and its transactions."""
 
