@@ -11,6 +11,7 @@ class LazyGroup(TyperGroup):
     """Knows where the commands are, and imports one when it is asked for."""
 
     modules: ClassVar[dict[str, str]] = {name: f"common.cli.{name}" for name in ("audit", "connect", "keys", "token")}
+    modules["crm"] = "infra.cli.crm"
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *self.modules]

@@ -1,0 +1,195 @@
+"""Objects: list, read, batch read, create, update, archive, search."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from infra.crm.calls import Answer, Call, json_object
+from infra.crm.clock import hubspot_time, now
+from infra.crm.hubspot.errors import bad_properties, conflict, not_found, validation
+from infra.crm.hubspot.schema import ASSOCIATIONS, PIPELINE, PRIORITIES, ObjectType, object_type
+from infra.crm.hubspot.search import search
+from infra.crm.hubspot.store import HubSpotStore, Record
+from infra.crm.platform import Platform
+
+MAX_LIST, MAX_BATCH = 100, 100
+READ_ONLY = ("hs_object_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate")
+
+
+class Objects:
+    """The endpoints below /crm/v3/objects/{type}."""
+
+    def __init__(self, store: HubSpotStore, platform: Platform) -> None:
+        self._store, self._platform = store, platform
+
+    def page(self, call: Call) -> Answer:
+        kind = object_type(call.parts["type"])
+        limit = _limit(call)
+        after = call.query.get("after", "0")
+        if not after.isdigit():
+            raise validation("Unable to parse value for query parameter: after")
+        records = sorted(self._store.objects[kind.name].values(), key=lambda record: int(record["id"]))
+        rest = [record for record in records if int(record["id"]) >= int(after)]
+        answer: Record = {"results": [self._shown(kind, record, call.query) for record in rest[:limit]]}
+        if len(rest) > limit:
+            answer["paging"] = {"next": _next(call, rest[limit]["id"])}
+        return Answer(answer)
+
+    def read(self, call: Call) -> Answer:
+        kind = object_type(call.parts["type"])
+        return Answer(self._shown(kind, self._find(kind, call.parts["id"], call.query.get("idProperty")), call.query))
+
+    def create(self, call: Call) -> Answer:
+        kind, body = object_type(call.parts["type"]), _body(call)
+        properties = self._checked(kind, body.get("properties"))
+        self._required(kind, properties)
+        joins = self._joins(kind, body.get("associations") or [])
+        number, moment = self._store.next_id(kind.name), now()
+        record = self._store.add(kind.name, number, properties, moment, moment)
+        for to, other in joins:
+            self._store.join(kind.name, number, to, other)
+        self._platform.changed(kind.singular, "created", record)
+        return Answer({**record, "properties": dict(record["properties"])}, 201)
+
+    def update(self, call: Call) -> Answer:
+        kind = object_type(call.parts["type"])
+        record = self._find(kind, call.parts["id"], call.query.get("idProperty"))
+        properties = self._checked(kind, _body(call).get("properties"), record["id"])
+        old = record["properties"]
+        previous = {name: old.get(name) for name, value in properties.items() if old.get(name) != value}
+        if "email" in previous:
+            self._store.renamed(old.get("email"), properties["email"], record["id"])
+        stamp = hubspot_time(now())
+        old.update(properties)
+        old[kind.modified] = record["updatedAt"] = stamp
+        if previous:
+            self._platform.changed(kind.singular, "updated", record, previous)
+        return Answer({**record, "properties": dict(old)})
+
+    def archive(self, call: Call) -> Answer:
+        kind = object_type(call.parts["type"])
+        record = self._store.objects[kind.name].pop(call.parts["id"], None)
+        if record:
+            self._store.renamed(record["properties"].get("email"), None, record["id"])
+            self._platform.changed(kind.singular, "deleted", record)
+        return Answer(status=204)
+
+    def batch_read(self, call: Call) -> Answer:
+        """207 when some of the ids are unknown."""
+        kind, body, started = object_type(call.parts["type"]), _body(call), hubspot_time(now())
+        ids = [str(entry.get("id")) for entry in body.get("inputs") or [] if isinstance(entry, dict)]
+        if not 0 < len(ids) <= MAX_BATCH:
+            raise validation(f"inputs must have 1 to {MAX_BATCH} entries")
+        by = body.get("idProperty")
+        found = {number: self._lookup(kind, number, by) for number in dict.fromkeys(ids)}
+        shown = {"properties": ",".join(body.get("properties") or [])}
+        results = [self._shown(kind, record, shown) for record in found.values() if record]
+        answer = {"status": "COMPLETE", "results": results, "startedAt": started, "completedAt": hubspot_time(now())}
+        missing = [number for number, record in found.items() if record is None]
+        if not missing:
+            return Answer(answer)
+        name = kind.singular.upper()
+        text = f"Could not get some {name} objects, they may be deleted or not exist. Check that ids are valid."
+        problem = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": text, "context": {"ids": missing}}
+        return Answer({**answer, "numErrors": 1, "errors": [problem]}, 207)
+
+    def search(self, call: Call) -> Answer:
+        kind = object_type(call.parts["type"])
+        page, total, start, limit = search(self._store, kind, call)
+        wanted = (json_object(call) or {}).get("properties") or []
+        shown = {"properties": ",".join(map(str, wanted))}
+        answer: Record = {"total": total, "results": [self._shown(kind, record, shown) for record in page]}
+        if start + limit < total:
+            answer["paging"] = {"next": {"after": str(start + limit)}}
+        return Answer(answer)
+
+    def _lookup(self, kind: ObjectType, number: str, by: str | None) -> Record | None:
+        if by not in (None, "hs_object_id"):
+            if (kind.name, by) != ("contacts", "email"):
+                raise validation(f"{by} is not a unique identifier property of {kind.name}")
+            number = self._store.by_email(number) or ""
+        return self._store.objects[kind.name].get(number)
+
+    def _find(self, kind: ObjectType, number: str, by: str | None) -> Record:
+        record = self._lookup(kind, number, by)
+        if record is None:
+            raise not_found()
+        return record
+
+    def _shown(self, kind: ObjectType, record: Record, query: Any) -> Record:
+        asked = [name for name in query.get("properties", "").split(",") if name in kind.properties]
+        names = dict.fromkeys([*asked, "hs_object_id", "createdate", kind.modified]) if asked else kind.shown
+        made = {**record, "properties": {name: record["properties"].get(name) for name in names}}
+        for name in filter(None, query.get("associations", "").split(",")):
+            other = object_type(name)
+            joined = self._store.joined[kind.name, record["id"], other.name]
+            if joined:
+                label = f"{kind.singular}_to_{other.singular}"
+                entries = [{"id": number, "type": label} for number in joined]
+                made.setdefault("associations", {})[other.name] = {"results": entries}
+        return made
+
+    def _checked(self, kind: ObjectType, given: Any, number: str | None = None) -> Record:
+        if not isinstance(given, dict):
+            raise validation("properties must be an object")
+        for name, value in given.items():
+            if name not in kind.properties:
+                raise bad_properties(name, f"Property {name} does not exist", "PROPERTY_DOESNT_EXIST")
+            if name in READ_ONLY:
+                raise bad_properties(name, f"{name} is a read only property", "READ_ONLY_VALUE")
+            self._check_value(name, value, number)
+        return {name: None if value in (None, "") else str(value) for name, value in given.items()}
+
+    def _check_value(self, name: str, value: Any, number: str | None) -> None:
+        if name == "email" and value:
+            if "@" not in str(value):
+                raise bad_properties(name, f"Email address {value} is invalid", "INVALID_EMAIL")
+            taken = self._store.by_email(str(value))
+            if taken and taken != number:
+                raise conflict(taken)
+        if name == "hs_pipeline_stage" and str(value) not in PIPELINE["0"]:
+            raise bad_properties(name, f"{value} is not a valid pipeline stage", "INVALID_OPTION")
+        if name == "hs_ticket_priority" and value and value not in PRIORITIES:
+            raise bad_properties(name, f"{value} was not one of the allowed options", "INVALID_OPTION")
+
+    def _required(self, kind: ObjectType, properties: Record) -> None:
+        needed = {"tickets": ("hs_pipeline_stage",), "notes": ("hs_timestamp",)}.get(kind.name, ())
+        for name in needed:
+            if not properties.get(name):
+                raise bad_properties(name, f"{name} is required", "REQUIRED_PROPERTY")
+        if kind.name == "tickets":
+            properties.setdefault("hs_pipeline", "0")
+
+    def _joins(self, kind: ObjectType, given: Any) -> list[tuple[str, str]]:
+        """Associations of a new record, as types from its side."""
+        joins = []
+        for entry in given:
+            number = str((entry.get("to") or {}).get("id"))
+            for wanted in entry.get("types") or []:
+                pairs = [
+                    to
+                    for (kind_, to), code in ASSOCIATIONS.items()
+                    if kind_ == kind.name and code == wanted.get("associationTypeId")
+                ]
+                if not pairs or number not in self._store.objects[pairs[0]]:
+                    raise validation(f"association to {number} of type {wanted.get('associationTypeId')} is not valid")
+                joins.append((pairs[0], number))
+        return joins
+
+
+def _body(call: Call) -> Record:
+    body = json_object(call)
+    if body is None:
+        raise validation("Invalid input JSON on line 1, column 1: Unexpected character")
+    return body
+
+
+def _limit(call: Call) -> int:
+    text = call.query.get("limit", "10")
+    if not text.isdigit() or not 0 < int(text) <= MAX_LIST:
+        raise validation(f"Invalid limit {text}: must be between 1 and {MAX_LIST}")
+    return int(text)
+
+
+def _next(call: Call, after: str) -> Record:
+    query = urlencode({**dict(call.query), "after": after})
+    return {"after": after, "link": f"{call.base_url}{call.path}?{query}"}

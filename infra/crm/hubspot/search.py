@@ -1,0 +1,139 @@
+"""The search endpoint: filter groups, operators, free text, one sort, 200 a page, 10,000 in all.
+
+developers.hubspot.com, "Search the CRM": at most 5 groups of 6 filters, 18 filters in all, a query of 3,000 characters.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from infra.crm.calls import Call, json_object
+from infra.crm.clock import parse_time
+from infra.crm.hubspot.errors import validation
+from infra.crm.hubspot.schema import BY_NAME, DATES, NUMBERS, ObjectType
+from infra.crm.hubspot.store import HubSpotStore, Record
+from infra.crm.text import contains, folded
+
+MAX_GROUPS, MAX_FILTERS, MAX_TOTAL_FILTERS, MAX_QUERY, MAX_LIMIT, MAX_RESULTS = 5, 6, 18, 3000, 200, 10_000
+Test = Callable[[Record], bool]
+OPERATORS = (
+    "EQ", "NEQ", "LT", "LTE", "GT", "GTE", "BETWEEN", "IN", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY",
+    "CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN",
+)  # fmt: skip
+
+
+def search(store: HubSpotStore, kind: ObjectType, call: Call) -> tuple[list[Record], int, int, int]:
+    """The page, the total, and the offset and limit of the page. Raises Refused."""
+    body = json_object(call)
+    if body is None:
+        raise validation("Invalid input JSON on line 1, column 1: Unexpected character")
+    start, limit = _number(body, "after", 0), _number(body, "limit", 10)
+    if not 0 < limit <= MAX_LIMIT:
+        raise validation(f"The limit must be between 1 and {MAX_LIMIT}")
+    if start + limit > MAX_RESULTS:
+        raise validation(f"The total number of results cannot exceed {MAX_RESULTS}: after + limit is {start + limit}")
+    tests = _groups(store, kind, body.get("filterGroups") or [])
+    query = str(body.get("query") or "")
+    if len(query) > MAX_QUERY:
+        raise validation(f"query may have at most {MAX_QUERY} characters")
+    found = [record for record in store.objects[kind.name].values() if not tests or any(test(record) for test in tests)]
+    for word in re.findall(r"\S+", query):
+        found = [record for record in found if contains(folded(store.text(kind, record)), f"{word}*")]
+    _sort(kind, found, body.get("sorts") or [])
+    return found[start : start + limit], len(found), start, limit
+
+
+def _number(body: Record, name: str, default: int) -> int:
+    text = str(body.get(name) if body.get(name) is not None else default)
+    if not text.isdigit():
+        raise validation(f"{name} must be a number: {text}")
+    return int(text)
+
+
+def _groups(store: HubSpotStore, kind: ObjectType, groups: Any) -> list[Test]:
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise validation("filterGroups must be a list of objects")
+    counts = [len(group.get("filters") or []) for group in groups]
+    if len(groups) > MAX_GROUPS or any(count > MAX_FILTERS for count in counts) or sum(counts) > MAX_TOTAL_FILTERS:
+        raise validation(
+            f"Too many filters: at most {MAX_GROUPS} groups, {MAX_FILTERS} in each, {MAX_TOTAL_FILTERS} in all"
+        )
+    return [_all([_filter(store, kind, one) for one in group.get("filters") or []]) for group in groups]
+
+
+def _all(tests: list[Test]) -> Test:
+    return lambda record: all(test(record) for test in tests)
+
+
+def _filter(store: HubSpotStore, kind: ObjectType, given: Any) -> Test:
+    name, operator = str(given.get("propertyName")), str(given.get("operator"))
+    if operator not in OPERATORS:
+        raise validation(f"Invalid operator {operator}. Allowed: {', '.join(OPERATORS)}")
+    if name.startswith("associations."):
+        return _associated(store, kind, name, operator, given)
+    if name not in kind.properties:
+        raise validation(f"There was a problem with the request: property {name} does not exist on {kind.name}")
+    if operator in ("IN", "NOT_IN") and not isinstance(given.get("values"), list):
+        raise validation(f"operator {operator} requires values")
+    needs_value = operator not in ("IN", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY")
+    if needs_value and given.get("value") is None:
+        raise validation(f"operator {operator} requires a value")
+    return lambda record: _true(name, operator, record["properties"].get(name), given)
+
+
+def _associated(store: HubSpotStore, kind: ObjectType, name: str, operator: str, given: Any) -> Test:
+    other = BY_NAME.get(name.removeprefix("associations."))
+    if other is None or operator not in ("EQ", "IN"):
+        raise validation(f"{name} can be filtered by EQ and IN of a known type only")
+    wanted = {str(value) for value in (given.get("values") if operator == "IN" else [given.get("value")]) or []}
+    return lambda record: bool(wanted & store.joined[kind.name, record["id"], other.name].keys())
+
+
+def _true(name: str, operator: str, actual: Any, given: Any) -> bool:
+    if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
+        return (actual not in (None, "")) == (operator == "HAS_PROPERTY")
+    if operator in ("NEQ", "NOT_IN", "NOT_CONTAINS_TOKEN"):
+        positive = {"NEQ": "EQ", "NOT_IN": "IN", "NOT_CONTAINS_TOKEN": "CONTAINS_TOKEN"}[operator]
+        return not _true(name, positive, actual, given)
+    if actual in (None, ""):
+        return False
+    if operator == "CONTAINS_TOKEN":
+        return contains(folded(str(actual)), str(given["value"]).lstrip("*"))
+    if operator == "IN":
+        return _comparable(name, actual) in [_comparable(name, value) for value in given["values"]]
+    return _compared(name, operator, actual, given)
+
+
+def _compared(name: str, operator: str, actual: Any, given: Any) -> bool:
+    left, right = _comparable(name, actual), _comparable(name, given["value"])
+    if type(left) is not type(right):
+        return False
+    if operator == "BETWEEN":
+        high = _comparable(name, given.get("highValue"))
+        return type(high) is type(left) and bool(right <= left <= high)
+    ways = {"EQ": left == right, "LT": left < right, "LTE": left <= right, "GT": left > right, "GTE": left >= right}
+    return bool(ways[operator])
+
+
+def _comparable(name: str, value: Any) -> Any:
+    """Dates and numbers by size, the rest as text without case. Dates come as milliseconds or in ISO 8601."""
+    text = str(value)
+    if name in DATES:
+        moment = parse_time(text.replace("Z", "+00:00"))
+        return float(text) if text.isdigit() else moment.timestamp() * 1000 if moment else text
+    if name in NUMBERS:
+        return float(text) if text.isdigit() else text
+    return text.casefold()
+
+
+def _sort(kind: ObjectType, found: list[Record], sorts: list[Any]) -> None:
+    if len(sorts) > 1:
+        raise validation("Only one sort may be given")
+    given = sorts[0] if sorts else {"propertyName": "createdate", "direction": "ASCENDING"}
+    if isinstance(given, str):
+        given = {"propertyName": given.lstrip("-"), "direction": "DESCENDING" if given.startswith("-") else "ASCENDING"}
+    name = given.get("propertyName")
+    if name not in kind.properties:
+        raise validation(f"property {name} cannot be sorted by")
+    found.sort(key=lambda record: int(record["id"]))
+    found.sort(key=lambda r: str(r["properties"].get(name) or ""), reverse=given.get("direction") == "DESCENDING")

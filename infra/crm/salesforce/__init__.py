@@ -1,0 +1,1 @@
+"""A simulated Salesforce org: OAuth, REST API with SOQL, SOSL, sObjects and composite."""

@@ -1,0 +1,1 @@
+"""A simulated Zendesk Support (Ticketing API v2)."""
