@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _WORDS = re.compile(r"\w+")
 
@@ -14,8 +15,14 @@ def folded(text: str) -> str:
 
 def contains(hay: str, phrase: str) -> bool:
     """Whether folded text has these words next to each other; a last `*` stands for the rest of a word."""
+    needle = _needle(phrase)
+    return needle != "" and needle in hay
+
+
+@lru_cache(maxsize=256)
+def _needle(phrase: str) -> str:
     words = folded(phrase).strip()
-    return bool(words) and (f" {words}" if phrase.endswith("*") else f" {words} ") in hay
+    return "" if not words else f" {words}" if phrase.endswith("*") else f" {words} "
 
 
 def digits(text: str) -> str:

@@ -38,7 +38,7 @@ def search(store: HubSpotStore, kind: ObjectType, call: Call) -> tuple[list[Reco
         raise validation(f"query may have at most {MAX_QUERY} characters")
     found = [record for record in store.objects[kind.name].values() if not tests or any(test(record) for test in tests)]
     for word in re.findall(r"\S+", query):
-        found = [record for record in found if contains(folded(store.text(kind, record)), f"{word}*")]
+        found = [record for record in found if contains(store.text(kind, record), f"{word}*")]
     _sort(kind, found, body.get("sorts") or [])
     return found[start : start + limit], len(found), start, limit
 
@@ -78,7 +78,9 @@ def _filter(store: HubSpotStore, kind: ObjectType, given: Any) -> Test:
     needs_value = operator not in ("IN", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY")
     if needs_value and given.get("value") is None:
         raise validation(f"operator {operator} requires a value")
-    return lambda record: _true(name, operator, record["properties"].get(name), given)
+    wanted = {**given, **{key: _comparable(name, given.get(key)) for key in ("value", "highValue")}}
+    wanted["values"] = [_comparable(name, value) for value in given.get("values") or []]
+    return lambda record: _true(name, operator, record["properties"].get(name), wanted)
 
 
 def _associated(store: HubSpotStore, kind: ObjectType, name: str, operator: str, given: Any) -> Test:
@@ -100,16 +102,16 @@ def _true(name: str, operator: str, actual: Any, given: Any) -> bool:
     if operator == "CONTAINS_TOKEN":
         return contains(folded(str(actual)), str(given["value"]).lstrip("*"))
     if operator == "IN":
-        return _comparable(name, actual) in [_comparable(name, value) for value in given["values"]]
+        return _comparable(name, actual) in given["values"]
     return _compared(name, operator, actual, given)
 
 
 def _compared(name: str, operator: str, actual: Any, given: Any) -> bool:
-    left, right = _comparable(name, actual), _comparable(name, given["value"])
+    left, right = _comparable(name, actual), given["value"]
     if type(left) is not type(right):
         return False
     if operator == "BETWEEN":
-        high = _comparable(name, given.get("highValue"))
+        high = given["highValue"]
         return type(high) is type(left) and bool(right <= left <= high)
     ways = {"EQ": left == right, "LT": left < right, "LTE": left <= right, "GT": left > right, "GTE": left >= right}
     return bool(ways[operator])
@@ -135,5 +137,4 @@ def _sort(kind: ObjectType, found: list[Record], sorts: list[Any]) -> None:
     name = given.get("propertyName")
     if name not in kind.properties:
         raise validation(f"property {name} cannot be sorted by")
-    found.sort(key=lambda record: int(record["id"]))
     found.sort(key=lambda r: str(r["properties"].get(name) or ""), reverse=given.get("direction") == "DESCENDING")

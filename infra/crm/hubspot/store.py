@@ -8,6 +8,7 @@ from infra.crm.clock import hubspot_time
 from infra.crm.hubspot.schema import ObjectType
 from infra.crm.seed.records import Listing, Ticket, World
 from infra.crm.seed.spelling import HUBSPOT_FIRST
+from infra.crm.text import folded
 
 Record = dict[str, Any]
 STAGES = {"new": "1", "open": "3", "pending": "2", "solved": "4", "closed": "4"}
@@ -22,6 +23,7 @@ class HubSpotStore:
         self.joined: dict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
         listings = [listing for listing in world.listings if listing.platform == "hubspot"]
         self._emails: dict[str, str] = {}
+        self._texts: dict[str, tuple[str, str]] = {}
         for listing in listings:
             self._company(listing)
         for listing in listings:
@@ -68,8 +70,12 @@ class HubSpotStore:
         self.joined[to, other, kind][number] = None
 
     def text(self, kind: ObjectType, record: Record) -> str:
-        """What the free-text query of a type looks at."""
-        return " \n ".join(str(record["properties"].get(name) or "") for name in kind.searched)
+        """What the free-text query of a type looks at, folded; kept until the record changes."""
+        kept = self._texts.get(record["id"])
+        if kept is None or kept[0] != record["updatedAt"]:
+            text = folded(" \n ".join(str(record["properties"].get(name) or "") for name in kind.searched))
+            kept = self._texts[record["id"]] = (record["updatedAt"], text)
+        return kept[1]
 
     def _company(self, listing: Listing) -> None:
         number = str(HUBSPOT_FIRST["companies"] + listing.company.number * 3)

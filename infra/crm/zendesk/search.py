@@ -57,7 +57,8 @@ class Search:
 
     def find(self, query: str, kinds: tuple[str, ...] = ("ticket", "user", "organization")) -> list[Record]:
         """Matching records with their `result_type`, those with the words in subject or name first, then the newest."""
-        terms = parse(query)
+        # Words last: they cost the most, and often nothing is left to look into.
+        terms = sorted(parse(query), key=lambda term: not term.field)
         types = {term.value for term in terms if term.field == "type" and not term.negated}
         found = []
         for kind in (kind for kind in kinds if not types or kind in types):
@@ -66,11 +67,9 @@ class Search:
                     found.append({**record, "result_type": kind})
         words = [term.value for term in terms if not term.field and not term.negated]
         found.sort(key=lambda record: record["created_at"], reverse=True)
-        found.sort(key=lambda record: -sum(contains(self._title(record), word) for word in words))
+        if words:
+            found.sort(key=lambda record: -sum(contains(folded(_title(record)), word) for word in words))
         return found
-
-    def _title(self, record: Record) -> str:
-        return folded(record.get("subject") or record.get("name") or "")
 
     def _text(self, kind: str, record: Record) -> str:
         stamp = f"{record['updated_at']}{len(self._store.comments.get(record['id'], ()))}"
@@ -130,6 +129,10 @@ class Search:
         user = self._store.users.get(number or 0)
         email = user and (user["email"] or "").casefold()
         return user is not None and (email == value.casefold() or _named(user["name"], value, user["id"]))
+
+
+def _title(record: Record) -> str:
+    return str(record.get("subject") or record.get("name") or "")
 
 
 def _named(name: str, value: str, number: int) -> bool:
