@@ -1,5 +1,6 @@
 """What the DevOps server registers with the suite."""
 
+from common.errors import SettingsError
 from common.security.signing import load_signing_key
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
@@ -12,6 +13,27 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     from devops.server import build as build_server
 
     return build_server(common, base_url, stdio)
+
+
+async def work(common: CommonSettings) -> None:
+    """Execute changes until cancelled."""
+    import asyncio
+
+    import typer
+
+    from common.runtime import build_runtime
+    from devops.bootstrap import build_devops, opened
+    from devops.bootstrap_changes import build_changes, opened_changes
+    from devops.server import NAME, policies
+
+    settings = load_settings(DevopsSettings)
+    if settings.mode != "read-write":
+        raise SettingsError("DEVOPS_MODE=read-only changes nothing, so there is no work: set it to read-write")
+    runtime = build_runtime(NAME, common, policies(settings))
+    devops = build_devops(common, settings, runtime.key)
+    async with runtime.opened(), opened(devops), opened_changes(build_changes(runtime, devops), work=True):
+        typer.echo("devops worker: ready", err=True)
+        await asyncio.Event().wait()
 
 
 async def tour(narrator: Narrator, stage: Stage) -> None:
@@ -44,5 +66,6 @@ vertical = Vertical(
     settings=DevopsSettings,
     build=build,
     tour=tour,
+    work=work,
     checks=(Check("clusters", check_clusters),),
 )

@@ -82,6 +82,8 @@ class ChangePages:
     async def one(self, visit: Visit) -> Response:
         """One change, with what this person may do to it."""
         change = await self._changes.get(visit.principal, visit.request.path_params["id"])
+        if "application/json" in visit.request.headers.get("accept", ""):
+            return self._as_json(visit, change)
         own = is_same_person(actor_of(visit.principal), change.draft.requester)
         may_approve = not own and self._changes.approvals.may_approve(change, visit.principal)
         return visit.render(
@@ -99,6 +101,13 @@ class ChangePages:
             can_reject=may_approve and change.state in WAITING,
             can_confirm=own and change.state == "awaiting_confirmation",
         )
+
+    def _as_json(self, visit: Visit, change: Change) -> Response:
+        """For programs: the change, and the tokens that its forms would carry."""
+        url = f"{QUEUE}/{change.id}"
+        tokens = {verb: visit.layout["form_token"](f"{url}/{verb}") for verb in ("approve", "reject", "confirm")}
+        shown = change_shown(change, url, self._is_simulated(change)).model_dump(mode="json")
+        return JSONResponse({**shown, "form_tokens": tokens})
 
     async def switch(self, visit: Visit) -> Response:
         """Switch all changes off or on."""

@@ -1,6 +1,7 @@
 """The DevOps server's part of the demo: an incident, found by somebody who may look, and by nobody else."""
 
 from common.tour import Narrator, Stage
+from devops import tour_changes
 
 
 async def tell(narrator: Narrator, stage: Stage) -> None:
@@ -8,6 +9,7 @@ async def tell(narrator: Narrator, stage: Stage) -> None:
     await _found(narrator, stage)
     await _diagnosed(narrator, stage)
     await _untrusted(narrator, stage)
+    await tour_changes.tell(narrator, stage)
 
 
 async def _found(narrator: Narrator, stage: Stage) -> None:

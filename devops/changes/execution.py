@@ -78,6 +78,8 @@ class Executor:
 
     async def execute(self, change: Change) -> None:
         """Carry out one approved change, or say why not. What cannot be read now is tried again later."""
+        if change.state != "approved":
+            return
         try:
             self._gates.check(change.draft.environment, self._clock.now(), await self._store.switch())
         except Denied:

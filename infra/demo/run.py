@@ -26,7 +26,11 @@ from infra.demo.tour import tell_safety
 from infra.seed.load import hand_in, wait_indexed
 
 INDEX_SECONDS = 90.0
-DEMO = {"DEVOPS_TENANT": "fernhill", "DEVOPS_NAMESPACE_GROUPS": '{"*": ["engineering"]}'}
+DEMO = {
+    "DEVOPS_TENANT": "fernhill",
+    "DEVOPS_NAMESPACE_GROUPS": '{"*": ["engineering"]}',
+    "DEVOPS_MODE": "read-write",
+}
 """Settings of the demo company: its engineers alone see its cluster."""
 
 

@@ -12,7 +12,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
-from common.confirm import FIELD
+from common.confirm import FIELD, Confirmations
 from common.security.audit import tail
 from tests.support.confirming import Replica, replica
 
@@ -116,6 +116,21 @@ async def test_an_answer_counts_once(one: Replica) -> None:
     assert said(answered[0]) == "disk: yes"
     assert all("used already" in said(answer) for answer in answered[1:])
     assert one.wiped == ["disk"] and one.prepared == ["disk"]
+
+
+async def test_without_the_store_of_used_states_an_answer_would_count_twice(
+    one: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is the store that the tests above see at work."""
+
+    async def forgetful(*_: Any) -> None: ...
+
+    monkeypatch.setattr(Confirmations, "_spend", forgetful)
+    token = one.token()
+    state = await asked(one, token)
+    for _ in range(2):
+        await raw(one, token, {"name": "disk"}, inputResponses=YES, requestState=state)
+    assert one.wiped == ["disk", "disk"]
 
 
 async def test_of_answers_at_the_same_moment_one_counts(one: Replica) -> None:

@@ -52,7 +52,8 @@ class Bench:
     async def approve(self, change: Change, who: Principal, digest: str | None = None) -> Change:
         """With a sign-in of just now."""
         now = self.built.changes.clock.now()
-        return await self.built.changes.approvals.approve(change, digest or change.draft.digest, who, now)
+        named = change.draft.digest if digest is None else digest
+        return await self.built.changes.approvals.approve(change, named, who, now)
 
     async def execute(self, change: Change) -> Change:
         """Execute it here, and say how it went."""

@@ -143,6 +143,20 @@ async def test_the_json_routes_approve_and_reject(server: Served) -> None:
     assert (status, answer["state"], answer["outcome"]) == (200, "rejected", "Rejected by amir: not today")
 
 
+async def test_self_approval_is_refused_in_the_console(server: Served) -> None:
+    both = Principal("olga", "local", frozenset({"operator", "approver"}), frozenset({"engineering"}), "internal")
+    async with server.client(both) as client:
+        change = await ask(client, "scale_workload", **SCALE)
+    browser = await site(server).signed_in(token(server, both))
+    url = f"/console/changes/{change['change_id']}"
+    assert f'action="{url}/approve"' not in (await browser.get(url)).text
+    tokens = (await browser.get(url, headers={"accept": "application/json"})).json()["form_tokens"]
+    headers = {"x-form-token": tokens["approve"]}
+    answer = await browser.post(f"{url}/approve", json={"digest": change["digest"]}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "denied")
+    assert "Nobody approves their own change" in answer.json()["error"]
+
+
 async def test_without_a_form_token_or_session_nothing_is_approved(server: Served) -> None:
     async with server.client(OLGA) as client:
         change = await ask(client, "scale_workload", **SCALE)
