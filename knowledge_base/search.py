@@ -9,6 +9,7 @@ from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
 from knowledge_base.documents import Hit, Metadata, Vector, Version
+from knowledge_base.duplicates import Answer, collapsed
 from knowledge_base.explanation import Explained, Explanation, Steps, places, timed
 from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
@@ -36,6 +37,8 @@ class SearchItem:
     suspicious: bool
     is_current: bool
     published_at: float | None
+    also_in: tuple[str, ...] = ()
+    """Documents whose passage is the same, which are not items of their own."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,11 @@ class Search:
         restriction = Restriction(scope, moment, where)
         _, ranked = await self._ranked(query, restriction, mode, {})
         rest = [(hit, score) for hit, score in ranked if hit.document_id not in shown]
-        page = await self._items(rest[:limit], query, scope)
-        more = len(rest) > limit
-        return SearchPage(page, shown.cursor([hit.document_id for hit, _ in rest[:limit]], question) if more else None)
+        answers = collapsed(rest)
+        page = answers[:limit]
+        seen = [document_id for answer in page for document_id in (answer.hit.document_id, *answer.others)]
+        next_cursor = shown.cursor(seen, question) if len(answers) > limit else None
+        return SearchPage(await self._items(page, query, scope), next_cursor)
 
     async def explain(
         self, query: str, restriction: Restriction, limit: int = 10, mode: Mode = "hybrid"
@@ -90,7 +95,7 @@ class Search:
         with timed(steps, "all"):
             lists, ranked = await self._ranked(query, restriction, mode, steps)
             with timed(steps, "page"):
-                page = await self._items(ranked[:limit], query, restriction.scope)
+                page = await self._items(collapsed(ranked)[:limit], query, restriction.scope)
         where = places(lists)
         items = [Explained(item, where[item.document_id]) for item in page]
         return Explanation(items, {name: len(best_chunks(hits)) for name, hits in lists.items()}, len(ranked), steps)
@@ -128,12 +133,12 @@ class Search:
         with timed(steps, "vector"):
             return vector, await self._index.search_vector(vector, restriction, LEG_LIMIT)
 
-    async def _items(self, page: Ranked, query: str, scope: AccessScope) -> list[SearchItem]:
-        keys = {hit.document_id: (scope.tenant, hit.document_id, hit.version) for hit, _ in page}
-        versions = await self._catalog.versions(list(keys.values())) if keys else {}
-        found = [(hit, score, versions.get(keys[hit.document_id])) for hit, score in page]
+    async def _items(self, page: Sequence[Answer], query: str, scope: AccessScope) -> list[SearchItem]:
+        keys = [(scope.tenant, answer.hit.document_id, answer.hit.version) for answer in page]
+        versions = await self._catalog.versions(keys) if keys else {}
+        found = [(answer, versions.get(key)) for answer, key in zip(page, keys, strict=True)]
         # None: it was deleted in between.
-        return [_item(hit, score, query, version) for hit, score, version in found if version]
+        return [_item(answer, query, version) for answer, version in found if version]
 
     async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, int]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})
@@ -144,17 +149,19 @@ def _only(leg: Sequence[Hit], valid: dict[str, int]) -> list[Hit]:
     return [hit for hit in leg if valid.get(hit.document_id) == hit.version]
 
 
-def _item(hit: Hit, score: float, query: str, version: Version) -> SearchItem:
+def _item(answer: Answer, query: str, version: Version) -> SearchItem:
+    hit = answer.hit
     passage = untrusted(snippet(hit.text, query), MAX_SNIPPET)
     return SearchItem(
         document_id=hit.document_id,
         version=hit.version,
         title=untrusted(hit.title, 300).text,
         snippet=passage.text,
-        score=round(score, 6),
+        score=round(answer.score, 6),
         metadata=hit.metadata,
         citation=str(Citation(hit.document_id, hit.version, hit.start, hit.end)),
         suspicious=passage.suspicious,
         is_current=version.is_current,
         published_at=version.published_at,
+        also_in=tuple(answer.others),
     )
