@@ -32,7 +32,8 @@ MAX_QUERY_CHARS = 2_000
 
 _SHOWN = ["document_id", "version", "title", "section", "text", "number", "start", "end", "metadata"]
 _WORD = re.compile(r"\w{1,40}")
-_TRIES = 10
+# About 12 s: upkeep of a large table makes a dozen commits in a row, and each may come in between.
+_TRIES = 30
 # Text search scans what is not indexed: 1,400 chunks in 44 commits took 110 ms, indexed 8 ms.
 _COMMITS_PER_INDEXING = 20
 # Another process committed first, or cleaned up the version that was being read.
