@@ -170,9 +170,16 @@ class Cache:
             if entry is not None and (purpose == "answer" or time.time() < entry.fresh_until):
                 return entry
             lead = await shared.lead(lookup.name, lookup.rule.load_seconds)
-            if lead.is_mine or entry is not None:
-                return lead if lead.is_mine else entry  # type: ignore[return-value]
-            await asyncio.sleep(POLL_SECONDS)
+            if not lead.is_mine:
+                if entry is not None:
+                    return entry
+                await asyncio.sleep(POLL_SECONDS)
+            elif (fresh := await shared.read(lookup.name, lookup.rule)) and time.time() < fresh.fresh_until:
+                # Somebody filled it and gave the lead back in between.
+                await shared.released(lookup.name, lead)
+                return fresh
+            else:
+                return lead
 
     async def _load(self, lookup: Lookup[Any], lead: Lead | None) -> Entry:
         since = self._memory.moment()

@@ -105,7 +105,7 @@ async def test_that_there_is_none_is_remembered_for_a_shorter_time(open_cache: O
     assert [(await cache.get(brief, "1", source.load)).value for _ in range(2)] == [None, None]
     assert source.loads == 1
     source.customer = Customer("Ada")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await cache.get(brief, "1", source.load)).value is None:
             await asyncio.sleep(0.01)
 
@@ -131,7 +131,7 @@ async def test_a_stale_value_is_given_out_at_once_and_refreshed(open_cache: Open
     stale = await cache.get(rule, "1", source.load)
     assert (stale.value, stale.is_stale) == (Customer("Ada"), True)
     source.go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await cache.get(rule, "1", source.load)).value != Customer("Grace"):
             await asyncio.sleep(0.01)
 

@@ -27,7 +27,7 @@ async def replicas(url: str, count: int = 2) -> AsyncIterator[list[Cache]]:
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(count):
-            redis = Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
+            redis = Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
             stack.push_async_callback(redis.aclose)
             found.append(await stack.enter_async_context(Cache(redis, prefix).opened()))
         await until(lambda: all(is_listening(cache) for cache in found))
@@ -120,7 +120,7 @@ async def test_replicas_agree_with_the_source_whatever_the_order(redis_url: str)
                 async def agrees(cache: Cache = cache, key: str = key) -> bool:
                     return (await cache.get(RULE, key, partial(load, key))).value == source[key]
 
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(20):
                     while not await agrees():
                         await asyncio.sleep(0.01)
 
@@ -192,7 +192,7 @@ async def test_an_outage_makes_it_slower_but_not_wrong() -> None:
 
 
 async def until_value(cache: Cache, value: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await cache.get(RULE, "a", partial(number, value))).value != value:
             await asyncio.sleep(0.01)
 
