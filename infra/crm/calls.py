@@ -77,3 +77,15 @@ def json_object(call: Call) -> dict[str, Any] | None:
     except ValueError:
         return None
     return read if isinstance(read, dict) else None
+
+
+def objects_in(value: Any) -> list[dict[str, Any]] | None:
+    """A list of JSON objects; none at all if there is no value; None for anything else."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) and all(isinstance(entry, dict) for entry in value) else None
+
+
+def texts_in(value: Any) -> list[str]:
+    """The texts of a list; what is none is left out."""
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []

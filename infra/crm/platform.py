@@ -3,7 +3,8 @@
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class Platform(ABC):
     def __init__(self, world: World) -> None:
         self.world = world
         self.listeners: list[Listener] = []
+        self._held: list[Change] | None = None
         self.tokens = Tokens(7200)
         self.reset()
 
@@ -101,6 +103,25 @@ class Platform(ABC):
         record: dict[str, Any],
         previous: dict[str, Any] | None = None,
     ) -> None:
-        """Tell everybody who listens."""
+        """Tell everybody who listens; inside `holding` only when the block has ended well."""
+        change = Change(kind, action, dict(record), previous or {})
+        if self._held is None:
+            self._tell(change)
+        else:
+            self._held.append(change)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What is written in the block and then taken back is told to nobody."""
+        held: list[Change] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+        for change in held:
+            self._tell(change)
+
+    def _tell(self, change: Change) -> None:
         for listener in self.listeners:
-            listener(Change(kind, action, dict(record), previous or {}))
+            listener(change)

@@ -5,6 +5,7 @@ from typing import Any
 from infra.crm.calls import Answer, Call, json_object
 from infra.crm.clock import hubspot_time, now
 from infra.crm.hubspot.errors import not_found, validation
+from infra.crm.hubspot.objects import input_ids
 from infra.crm.hubspot.schema import ASSOCIATIONS, ObjectType, object_type
 from infra.crm.hubspot.store import HubSpotStore
 
@@ -47,10 +48,7 @@ class Associations:
     def batch_read(self, call: Call) -> Answer:
         """POST /crm/v3|v4/associations/{type}/{to}/batch/read."""
         kind, to = self._types(call)
-        body = json_object(call) or {}
-        ids = [str(entry.get("id")) for entry in body.get("inputs") or [] if isinstance(entry, dict)]
-        if not 0 < len(ids) <= MAX_BATCH:
-            raise validation(f"inputs must have 1 to {MAX_BATCH} entries")
+        ids = input_ids(json_object(call) or {}, MAX_BATCH)
         label, newer = f"{kind.singular}_to_{to.singular}", "/v4/" in call.path
         results, missing = [], []
         for number in dict.fromkeys(ids):

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from infra.crm.calls import Answer, Call, json_object
+from infra.crm.calls import Answer, Call, json_object, objects_in, texts_in
 from infra.crm.clock import hubspot_time, now
 from infra.crm.hubspot.errors import bad_properties, conflict, not_found, validation
 from infra.crm.hubspot.schema import ASSOCIATIONS, PIPELINE, PRIORITIES, ObjectType, object_type
@@ -42,7 +42,7 @@ class Objects:
         kind, body = object_type(call.parts["type"]), _body(call)
         properties = self._checked(kind, body.get("properties"))
         self._required(kind, properties)
-        joins = self._joins(kind, body.get("associations") or [])
+        joins = self._joins(kind, body.get("associations"))
         number, moment = self._store.next_id(kind.name), now()
         record = self._store.add(kind.name, number, properties, moment, moment)
         for to, other in joins:
@@ -76,12 +76,9 @@ class Objects:
     def batch_read(self, call: Call) -> Answer:
         """207 when some of the ids are unknown."""
         kind, body, started = object_type(call.parts["type"]), _body(call), hubspot_time(now())
-        ids = [str(entry.get("id")) for entry in body.get("inputs") or [] if isinstance(entry, dict)]
-        if not 0 < len(ids) <= MAX_BATCH:
-            raise validation(f"inputs must have 1 to {MAX_BATCH} entries")
-        by = body.get("idProperty")
+        ids, by = input_ids(body, MAX_BATCH), body.get("idProperty")
         found = {number: self._lookup(kind, number, by) for number in dict.fromkeys(ids)}
-        shown = {"properties": ",".join(body.get("properties") or [])}
+        shown = {"properties": ",".join(texts_in(body.get("properties")))}
         results = [self._shown(kind, record, shown) for record in found.values() if record]
         answer = {"status": "COMPLETE", "results": results, "startedAt": started, "completedAt": hubspot_time(now())}
         missing = [number for number, record in found.items() if record is None]
@@ -95,8 +92,7 @@ class Objects:
     def search(self, call: Call) -> Answer:
         kind = object_type(call.parts["type"])
         page, total, start, limit = search(self._store, kind, call)
-        wanted = (json_object(call) or {}).get("properties") or []
-        shown = {"properties": ",".join(map(str, wanted))}
+        shown = {"properties": ",".join(texts_in((json_object(call) or {}).get("properties")))}
         answer: Record = {"total": total, "results": [self._shown(kind, record, shown) for record in page]}
         if start + limit < total:
             answer["paging"] = {"next": {"after": str(start + limit)}}
@@ -162,18 +158,23 @@ class Objects:
     def _joins(self, kind: ObjectType, given: Any) -> list[tuple[str, str]]:
         """Associations of a new record, as types from its side."""
         joins = []
-        for entry in given:
-            number = str((entry.get("to") or {}).get("id"))
-            for wanted in entry.get("types") or []:
-                pairs = [
-                    to
-                    for (kind_, to), code in ASSOCIATIONS.items()
-                    if kind_ == kind.name and code == wanted.get("associationTypeId")
-                ]
-                if not pairs or number not in self._store.objects[pairs[0]]:
-                    raise validation(f"association to {number} of type {wanted.get('associationTypeId')} is not valid")
-                joins.append((pairs[0], number))
+        for entry in objects_in(given) or []:
+            to, types = entry.get("to"), objects_in(entry.get("types"))
+            number = str(to.get("id")) if isinstance(to, dict) else ""
+            for code in [wanted.get("associationTypeId") for wanted in types or []]:
+                ends = [end for (start, end), known in ASSOCIATIONS.items() if start == kind.name and known == code]
+                if not ends or number not in self._store.objects[ends[0]]:
+                    raise validation(f"association to {number} of type {code} is not valid")
+                joins.append((ends[0], number))
         return joins
+
+
+def input_ids(body: Record, most: int) -> list[str]:
+    """The ids of a batch request. Raises Refused."""
+    entries = objects_in(body.get("inputs"))
+    if entries is None or not 0 < len(entries) <= most:
+        raise validation(f"inputs must be a list of 1 to {most} objects")
+    return [str(entry.get("id")) for entry in entries]
 
 
 def _body(call: Call) -> Record:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from infra.crm.calls import Call, json_object
+from infra.crm.calls import Call, json_object, objects_in
 from infra.crm.clock import parse_time
 from infra.crm.hubspot.errors import validation
 from infra.crm.hubspot.schema import BY_NAME, DATES, NUMBERS, ObjectType
@@ -32,14 +32,14 @@ def search(store: HubSpotStore, kind: ObjectType, call: Call) -> tuple[list[Reco
         raise validation(f"The limit must be between 1 and {MAX_LIMIT}")
     if start + limit > MAX_RESULTS:
         raise validation(f"The total number of results cannot exceed {MAX_RESULTS}: after + limit is {start + limit}")
-    tests = _groups(store, kind, body.get("filterGroups") or [])
+    tests = _groups(store, kind, body.get("filterGroups"))
     query = str(body.get("query") or "")
     if len(query) > MAX_QUERY:
         raise validation(f"query may have at most {MAX_QUERY} characters")
     found = [record for record in store.objects[kind.name].values() if not tests or any(test(record) for test in tests)]
     for word in re.findall(r"\S+", query):
         found = [record for record in found if contains(store.text(kind, record), f"{word}*")]
-    _sort(kind, found, body.get("sorts") or [])
+    _sort(kind, found, body.get("sorts"))
     return found[start : start + limit], len(found), start, limit
 
 
@@ -50,15 +50,17 @@ def _number(body: Record, name: str, default: int) -> int:
     return int(text)
 
 
-def _groups(store: HubSpotStore, kind: ObjectType, groups: Any) -> list[Test]:
-    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
-        raise validation("filterGroups must be a list of objects")
-    counts = [len(group.get("filters") or []) for group in groups]
-    if len(groups) > MAX_GROUPS or any(count > MAX_FILTERS for count in counts) or sum(counts) > MAX_TOTAL_FILTERS:
-        raise validation(
-            f"Too many filters: at most {MAX_GROUPS} groups, {MAX_FILTERS} in each, {MAX_TOTAL_FILTERS} in all"
-        )
-    return [_all([_filter(store, kind, one) for one in group.get("filters") or []]) for group in groups]
+def _groups(store: HubSpotStore, kind: ObjectType, given: Any) -> list[Test]:
+    groups = objects_in(given)
+    filters = [objects_in(group.get("filters")) for group in groups or []]
+    if groups is None or None in filters:
+        raise validation("filterGroups must be a list of objects with a list of filters")
+    known = [group for group in filters if group is not None]
+    counts = [len(group) for group in known]
+    if len(counts) > MAX_GROUPS or any(count > MAX_FILTERS for count in counts) or sum(counts) > MAX_TOTAL_FILTERS:
+        limits = f"{MAX_GROUPS} groups, {MAX_FILTERS} in each, {MAX_TOTAL_FILTERS} in all"
+        raise validation(f"Too many filters: at most {limits}")
+    return [_all([_filter(store, kind, one) for one in group]) for group in known]
 
 
 def _all(tests: list[Test]) -> Test:
@@ -73,13 +75,14 @@ def _filter(store: HubSpotStore, kind: ObjectType, given: Any) -> Test:
         return _associated(store, kind, name, operator, given)
     if name not in kind.properties:
         raise validation(f"There was a problem with the request: property {name} does not exist on {kind.name}")
-    if operator in ("IN", "NOT_IN") and not isinstance(given.get("values"), list):
+    values = given.get("values")
+    if not isinstance(values, list | None) or (operator in ("IN", "NOT_IN") and values is None):
         raise validation(f"operator {operator} requires values")
     needs_value = operator not in ("IN", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY")
     if needs_value and given.get("value") is None:
         raise validation(f"operator {operator} requires a value")
     wanted = {**given, **{key: _comparable(name, given.get(key)) for key in ("value", "highValue")}}
-    wanted["values"] = [_comparable(name, value) for value in given.get("values") or []]
+    wanted["values"] = [_comparable(name, value) for value in given.get("values") or ()]
     return lambda record: _true(name, operator, record["properties"].get(name), wanted)
 
 
@@ -87,7 +90,8 @@ def _associated(store: HubSpotStore, kind: ObjectType, name: str, operator: str,
     other = BY_NAME.get(name.removeprefix("associations."))
     if other is None or operator not in ("EQ", "IN"):
         raise validation(f"{name} can be filtered by EQ and IN of a known type only")
-    wanted = {str(value) for value in (given.get("values") if operator == "IN" else [given.get("value")]) or []}
+    values = given.get("values") if operator == "IN" else [given.get("value")]
+    wanted = {str(value) for value in values} if isinstance(values, list) else set()
     return lambda record: bool(wanted & store.joined[kind.name, record["id"], other.name].keys())
 
 
@@ -128,13 +132,14 @@ def _comparable(name: str, value: Any) -> Any:
     return text.casefold()
 
 
-def _sort(kind: ObjectType, found: list[Record], sorts: list[Any]) -> None:
-    if len(sorts) > 1:
+def _sort(kind: ObjectType, found: list[Record], sorts: Any) -> None:
+    sorts = sorts or []
+    if not isinstance(sorts, list) or len(sorts) > 1:
         raise validation("Only one sort may be given")
     given = sorts[0] if sorts else {"propertyName": "createdate", "direction": "ASCENDING"}
     if isinstance(given, str):
         given = {"propertyName": given.lstrip("-"), "direction": "DESCENDING" if given.startswith("-") else "ASCENDING"}
-    name = given.get("propertyName")
+    name = given.get("propertyName") if isinstance(given, dict) else None
     if name not in kind.properties:
         raise validation(f"property {name} cannot be sorted by")
     found.sort(key=lambda r: str(r["properties"].get(name) or ""), reverse=given.get("direction") == "DESCENDING")

@@ -3,13 +3,12 @@
 import json
 import re
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from infra.crm.calls import Answer, Call, Refused, json_object
 from infra.crm.salesforce.errors import bad_json, error
-from infra.crm.salesforce.store import SalesforceStore
 
 MAX_REQUESTS, MAX_QUERIES = 25, 5
 _REFERENCE = re.compile(r"@\{(\w+)((?:\.\w+|\[\d+\])*)\}")
@@ -20,11 +19,13 @@ class _RollBack(Exception):
     """A part failed and all or none was asked for."""
 
 
-def composite(call: Call, store: SalesforceStore, dispatch: Callable[[Call], Answer]) -> Answer:
+def composite(
+    call: Call, transaction: Callable[[], AbstractContextManager[None]], dispatch: Callable[[Call], Answer]
+) -> Answer:
     """POST /composite. It answers 200 even if parts fail; with allOrNone the others are taken back."""
     body = json_object(call)
     parts = body.get("compositeRequest") if body else None
-    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+    if not isinstance(parts, list) or not all(isinstance(part, dict) and _is_whole(part) for part in parts):
         raise bad_json()
     if len(parts) > MAX_REQUESTS:
         raise error(400, "LIMIT_EXCEEDED", f"Composite request limit of {MAX_REQUESTS} subrequests exceeded")
@@ -34,7 +35,7 @@ def composite(call: Call, store: SalesforceStore, dispatch: Callable[[Call], Ans
     all_or_none = bool(body and body.get("allOrNone"))
     answers: list[dict[str, Any]] = []
     try:
-        with store.transaction() if all_or_none else nullcontext():
+        with transaction() if all_or_none else nullcontext():
             for part in parts:
                 answers.append(_run(call, part, answers, dispatch))
                 if all_or_none and answers[-1]["httpStatusCode"] >= 400:
@@ -42,6 +43,10 @@ def composite(call: Call, store: SalesforceStore, dispatch: Callable[[Call], Ans
     except _RollBack:
         answers = _rolled_back(parts, answers)
     return Answer({"compositeResponse": answers})
+
+
+def _is_whole(part: dict[str, Any]) -> bool:
+    return all(isinstance(part.get(name), str) for name in ("method", "url", "referenceId"))
 
 
 def _run(

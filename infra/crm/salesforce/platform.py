@@ -3,6 +3,8 @@
 import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +50,7 @@ class Salesforce(Platform):
             ("GET", "/search", self._search),
             ("GET", "/parameterizedSearch", self._search_by_parameters),
             ("POST", "/parameterizedSearch", self._search_by_parameters),
-            ("POST", "/composite", lambda call: composite(call, self._store, self._dispatch)),
+            ("POST", "/composite", lambda call: composite(call, self._transaction, self._dispatch)),
             ("GET", "/sobjects", self._objects),
             ("GET", "/sobjects/{object}/describe", rows.describe),
             ("POST", "/sobjects/{object}", rows.create),
@@ -89,6 +91,11 @@ class Salesforce(Platform):
         if answer.status == 405:
             raise error(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{call.method}' not allowed.")
         return answer
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self.holding(), self._store.transaction():
+            yield
 
     def rate_limited(self, call: Call, retry_after: float) -> Refused:
         return request_limit()

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from infra.crm.calls import Refused
+from infra.crm.calls import Refused, objects_in, texts_in
 from infra.crm.salesforce.errors import error
 from infra.crm.salesforce.query import QueryRunner
 from infra.crm.salesforce.schema import BY_NAME, OBJECTS, SObject
@@ -73,18 +73,25 @@ def parameterized(store: SalesforceStore, given: dict[str, Any], version: str) -
     term = given.get("q")
     if not isinstance(term, str) or not term.strip():
         raise error(400, "MALFORMED_SEARCH", "q is required")
-    common = ", ".join(given.get("fields") or ["Id"])
-    limit = int(given.get("defaultLimit") or DEFAULT_LIMIT)
+    common, limit = ", ".join(texts_in(given.get("fields")) or ["Id"]), _count(given, "defaultLimit", DEFAULT_LIMIT)
+    entries = objects_in(given.get("sobjects"))
+    if entries is None:
+        raise _malformed("sobjects must be a list of objects")
     wanted = []
-    for entry in given.get("sobjects") or [{"name": kind.name} for kind in OBJECTS]:
-        kind = _kind(str(entry.get("name")))
-        fields = ", ".join(entry.get("fields") or []) or common
-        wanted.append(
-            Wanted(kind, fields, entry.get("where") or "", entry.get("orderBy") or "", int(entry.get("limit") or limit))
-        )
+    for entry in entries or [{"name": kind.name} for kind in OBJECTS]:
+        fields = ", ".join(texts_in(entry.get("fields"))) or common
+        where, order = str(entry.get("where") or ""), str(entry.get("orderBy") or "")
+        wanted.append(Wanted(_kind(str(entry.get("name"))), fields, where, order, _count(entry, "limit", limit)))
     escaped = re.sub(r"([{}\\])", r"\\\1", term)
     found = search(store, escaped, str(given.get("in") or "ALL"), wanted, version)
-    return found[: int(given.get("overallLimit") or MAX_RESULTS)]
+    return found[: _count(given, "overallLimit", MAX_RESULTS)]
+
+
+def _count(given: dict[str, Any], name: str, default: int) -> int:
+    text = str(given.get(name) or default)
+    if not text.isdecimal() or not 0 < int(text) <= MAX_RESULTS:
+        raise _malformed(f"{name} must be a number from 1 to {MAX_RESULTS}")
+    return int(text)
 
 
 def _returning(text: str) -> list[Wanted]:

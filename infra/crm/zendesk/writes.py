@@ -70,7 +70,7 @@ class TicketWriter:
         text = (
             comment.get("body") or comment.get("html_body") if isinstance(comment, dict) else wanted.get("description")
         )
-        if not text:
+        if not text or not isinstance(text, str):
             raise blank("description")
         _check(wanted)
         requester, at = self._requester(wanted), now()
@@ -88,7 +88,7 @@ class TicketWriter:
 
     def _requester(self, wanted: Record) -> int:
         if wanted.get("requester_id") is not None:
-            if wanted["requester_id"] not in self._store.users:
+            if not _is_user(self._store, wanted["requester_id"]):
                 raise invalid({"requester": [{"description": "Requester: is invalid", "error": "InvalidValue"}]})
             return int(wanted["requester_id"])
         given = wanted.get("requester")
@@ -123,7 +123,7 @@ class TicketWriter:
         if not isinstance(given, dict) or not (given.get("body") or given.get("html_body")):
             return None
         author = given.get("author_id") or API_AGENT
-        if author not in self._store.users:
+        if not _is_user(self._store, author):
             raise invalid({"author": [{"description": "Author: is invalid", "error": "InvalidValue"}]})
         text = str(given.get("body") or given["html_body"])
         return self._store.add_comment(ticket["id"], author, text, bool(given.get("public", True)), now())
@@ -135,6 +135,10 @@ class TicketWriter:
 
 def _audit(ticket: Record, events: list[Record]) -> Record:
     return {"ticket_id": ticket["id"], "author_id": API_AGENT, "created_at": ticket["updated_at"], "events": events}
+
+
+def _is_user(store: ZendeskStore, number: Any) -> bool:
+    return isinstance(number, int) and number in store.users
 
 
 def _ticket_of(call: Call) -> Record:
@@ -152,6 +156,8 @@ def _check(wanted: Record) -> None:
         if wanted.get(name) is not None and wanted[name] not in known:
             text = f"{name.capitalize()}: {wanted[name]} is not included in the list"
             raise invalid({name: [{"description": text, "error": "InvalidValue"}]})
+    if not isinstance(wanted.get("subject", ""), str | None):
+        raise invalid({"subject": [{"description": "Subject: is invalid", "error": "InvalidValue"}]})
     if "tags" in wanted and not (
         isinstance(wanted["tags"], list) and all(isinstance(tag, str) for tag in wanted["tags"])
     ):

@@ -124,3 +124,18 @@ def test_salesforce_sends_outbound_messages_until_they_are_acknowledged(crm: Run
     text = got[0][1].decode()
     assert f"<OrganizationId>{known['organization_id']}</OrganizationId>" in text
     assert f"<sf:Id>{made['id']}</sf:Id>" in text and "<sf:Subject>a &lt; b &amp; c</sf:Subject>" in text
+
+
+def test_what_a_composite_took_back_is_told_to_nobody(crm: RunningSuite) -> None:
+    platform = next(platform for platform in crm.suite.platforms if platform.name == "salesforce")
+    told: list[str] = []
+    platform.listeners.append(lambda change: told.append(change.record["Subject"]))
+    create: Any = {"method": "POST", "url": "/services/data/v66.0/sobjects/Case", "referenceId": "made"}
+    bad = {**create, "referenceId": "bad", "body": {"Nope": 1}}
+    headers = {"Authorization": f"Bearer {platform.tokens.issue()}"}
+    url = f"{crm.urls['salesforce']}/services/data/v66.0/composite"
+    for subject, parts in (("gone", [bad]), ("kept", [])):
+        whole: Any = {"allOrNone": True, "compositeRequest": [{**create, "body": {"Subject": subject}}, *parts]}
+        assert requests.post(url, json=whole, headers=headers, timeout=10).status_code == 200
+    platform.listeners.pop()
+    assert told == ["kept"]
