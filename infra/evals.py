@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ def run_evals(
     verticals: Sequence[Vertical], as_json: bool, model: str | None, url: str | None, keys: Path | None
 ) -> bool:
     """Ask, print, and say whether every score was reached. Without `url` the demo company is served for the purpose."""
+    # Ended from outside, it still stops its servers and removes its folder.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = {vertical.name: vertical.evals() for vertical in verticals if vertical.evals}
     console = Console(stderr=as_json)
     with _stages(asked, url, keys, console) as stages:
