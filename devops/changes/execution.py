@@ -1,5 +1,6 @@
 """Executes what was approved: once, with what was approved, and only while everything still holds."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from devops.changes.ports import ChangeStore, ChangeTarget
 from devops.changes.records import Records
 from devops.changes.states import State
 
-TRIES = 3
+TRIES = 5
+PAUSE_SECONDS = 0.1
 """How often a write is sent again after a Conflict, which says that nothing was changed."""
 log = structlog.get_logger(__name__)
 
@@ -153,27 +155,35 @@ class Executor:
 
     async def _perform(self, change: Change, target: ChangeTarget, seen: Observation, write: Write) -> Outcome | None:
         """The outcome; None if nobody knows, which is found out when the lease has run out."""
-        for _ in range(TRIES):
+        try:
+            # Around all tries: nothing may be sent when the lease is nearly over.
+            async with deadline(self._timing.write):
+                refused = await self._write(change, target, seen, write)
+        except Exception as error:
+            log.error("change.nobody_knows", change=change.id, error=type(error).__name__)
+            return None
+        if refused is not None:
+            return refused
+        if write.verb != "drain":
+            return Outcome("succeeded", "The cluster has accepted it.", {})
+        return await self._drain(change, target)
+
+    async def _write(self, change: Change, target: ChangeTarget, seen: Observation, write: Write) -> Outcome | None:
+        """None if the cluster has accepted it, else why nothing was changed."""
+        for attempt in range(TRIES):
             try:
-                async with deadline(self._timing.write):
-                    await send(target, change.draft.target, write, seen, change.id, dry_run=False)
-                break
+                await send(target, change.draft.target, write, seen, change.id, dry_run=False)
+                return None
             except (InvalidInput, Denied) as error:
                 return Outcome("failed", f"The cluster refused it, and nothing was changed: {error.message}", {})
             except (Conflict, NotFound):
                 # The precondition failed, so nothing was changed. Often only the status is new.
+                await asyncio.sleep(PAUSE_SECONDS * attempt)
                 fresh = await self._look_again(change, target)
                 if fresh is None:
                     return DRIFTED
                 seen, write = fresh
-            except Exception as error:
-                log.error("change.nobody_knows", change=change.id, error=type(error).__name__)
-                return None
-        else:
-            return Outcome("failed", "The object changed all the time; nothing was changed. Plan it anew.", {})
-        if write.verb != "drain":
-            return Outcome("succeeded", "The cluster has accepted it.", {})
-        return await self._drain(change, target)
+        return Outcome("failed", "The object changed all the time; nothing was changed. Plan it anew.", {})
 
     async def _look_again(self, change: Change, target: ChangeTarget) -> tuple[Observation, Write] | None:
         try:

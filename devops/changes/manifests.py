@@ -19,13 +19,12 @@ MAX_VALUE = 2_000
 _SERVER_FIELDS = frozenset(
     {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink", "deletionTimestamp"}
 )
+_CONTROLLER_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 _CONTROLLER_NOTES = frozenset(
     {
         MARK,
         "deployment.kubernetes.io/revision",
         "kubectl.kubernetes.io/last-applied-configuration",
-        "node.alpha.kubernetes.io/ttl",
-        "volumes.kubernetes.io/controller-managed-attach-detach",
     }
 )
 
@@ -34,11 +33,22 @@ def essence(manifest: Manifest | None) -> Manifest:
     """What somebody wanted of this object, without what the server and its controllers write beside."""
     if manifest is None:
         return {}
+    if manifest.get("kind") == "Node":
+        return _node(manifest)
     kept = {key: value for key, value in manifest.items() if key not in ("status", "metadata", "apiVersion", "kind")}
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_FIELDS}
     notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in _CONTROLLER_NOTES}
     metadata.pop("annotations", None)
     return {"metadata": {**metadata, **({"annotations": notes} if notes else {})}, **kept}
+
+
+def _node(manifest: Manifest) -> Manifest:
+    """Kubelets, network and cloud controllers write all over a node; this is what people decide."""
+    spec = manifest.get("spec") or {}
+    taints = [taint for taint in spec.get("taints") or () if not str(taint["key"]).startswith(_CONTROLLER_TAINTS)]
+    labels = manifest["metadata"].get("labels") or {}
+    wanted = {"unschedulable": bool(spec.get("unschedulable")), "taints": taints}
+    return {"metadata": {"name": manifest["metadata"]["name"], "labels": labels}, "spec": wanted}
 
 
 def fingerprint(manifest: Manifest | None, context: Any = None) -> str:

@@ -80,7 +80,12 @@ async def observe(target: ChangeTarget, at: Target, operation: Operation) -> Obs
     sets: Sequence[Manifest] = ()
     if isinstance(operation, Rollback):
         sets = await target.related(REPLICA_SET, at.namespace, labels=labels)
-    return Observation(live, pods, await _budgets(target, at.namespace, pods), sets)
+    budgets = await _budgets(target, at.namespace, pods)
+    # Looked at again, since the rest took its time and the version is the precondition of what is sent.
+    fresh = await target.read(at.api, at.namespace, at.name)
+    if fresh is None:
+        raise NotFound(f"There is no {at} any more.", "Read what is there.")
+    return Observation(fresh, pods, budgets, sets)
 
 
 async def _observe_node(target: ChangeTarget, live: Manifest) -> Observation:

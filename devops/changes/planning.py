@@ -1,5 +1,6 @@
 """Plans a change: dry run, diff, blast radius, risk, what policy demands, and a digest over all of it."""
 
+import asyncio
 import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from devops.changes.clock import SteadyClock
 from devops.changes.digest import draft_digest
 from devops.changes.gates import Gates
 from devops.changes.manifests import diff, essence
-from devops.changes.observing import Observation, observe, send, write_of
+from devops.changes.observing import Observation, Write, observe, send, write_of
 from devops.changes.operations import Cordon, Delete, Drain, Operation, Rollback, Scale, SetImage
 from devops.changes.people import actor_of
 from devops.changes.policy import ChangePolicy
@@ -20,6 +21,8 @@ from devops.changes.risk import assess
 from devops.changes.states import State
 from devops.ports import Manifest
 
+TRIES = 5
+PAUSE_SECONDS = 0.1
 STATES: dict[str, State] = {"allow": "approved", "confirm": "awaiting_confirmation", "approve": "awaiting_approval"}
 
 
@@ -47,11 +50,13 @@ class Planner:
         """A durable change. Raises Denied, NotFound, Conflict (nothing would change), RateLimited."""
         environment, now = self._gates.environment(at), self._clock.now()
         self._gates.check(environment, now, await self._store.switch())
+        change_id = f"chg-{secrets.token_hex(8)}"
         seen = await observe(target, at, operation)
+        risk, _ = assess(operation, at, seen.live, seen.blast)
+        self._policy.requirement(who, operation.tool, at, environment, risk)  # before anything is sent
+        seen, write, after = await _dry_run(target, at, operation, seen, change_id)
         risk, reasons = assess(operation, at, seen.live, seen.blast)
         requirement = self._policy.requirement(who, operation.tool, at, environment, risk)
-        write, change_id = write_of(operation, at, seen), f"chg-{secrets.token_hex(8)}"
-        after = await send(target, at, write, seen, change_id, dry_run=True)
         _refuse_nothing(operation, seen, after)
         plan = Plan(
             summary=_summary(operation, at, seen),
@@ -80,6 +85,24 @@ class Planner:
         )
         draft = replace(draft, digest=draft_digest(draft))
         return await self._store.add(draft, STATES[requirement.decision], self._limits.per_hour)
+
+
+async def _dry_run(
+    target: ChangeTarget, at: Target, operation: Operation, seen: Observation, change_id: str
+) -> tuple[Observation, Write, Manifest | None]:
+    """What is there, what would be sent, and what the server would make of it."""
+    attempt = 0
+    while True:
+        write = write_of(operation, at, seen)
+        try:
+            return seen, write, await send(target, at, write, seen, change_id, dry_run=True)
+        except Conflict:
+            # Controllers write the status of what is just rolling out.
+            attempt += 1
+            if attempt == TRIES:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS * attempt)
+        seen = await observe(target, at, operation)
 
 
 def _refuse_nothing(operation: Operation, seen: Observation, after: Manifest | None) -> None:
