@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from common.errors import NotFound
 from support_hub.facts import Fact, Preference, facts_of
 from support_hub.fanout import Arrived, Read, ask_all
 from support_hub.ports import Contact
@@ -59,6 +60,13 @@ class Customers:
         self._sources = {source.name: source for source in sources}
         self._preference = preference
         self._seconds = seconds
+
+    async def find(self, contact: Contact) -> Customer:
+        """The record. Raises NotFound if every source answered, and none of them knows the customer."""
+        customer = await self.get(contact)
+        if all(arrived.state == "not_found" for arrived in customer.sources.values()):
+            raise NotFound("No source knows this customer.", "search_customers finds people by words of their name.")
+        return customer
 
     async def get(self, contact: Contact) -> Customer:
         """The record; each source has `seconds` for each of at most two rounds.

@@ -1,7 +1,7 @@
 """What the use cases need from the world; `adapters/` has one file for each real system."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -47,11 +47,30 @@ class TicketQuery:
     """All that is set has to hold."""
 
     text: str = ""
+    """All of these words."""
+    by_relevance: bool = False
+    """In the platform's own order for these words; else last updated first, ties by the greater id."""
     statuses: frozenset[Status] = frozenset()
     priorities: frozenset[Priority] = frozenset()
     requester: str = ""
     created_since: datetime | None = None
     updated_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page begins: behind this ticket, or by relevance behind so many."""
+
+    updated_at: datetime | None = None
+    id: str = ""
+    skip: int = 0
+
+    def comes_before(self, ticket: Ticket) -> bool:
+        """Whether the ticket is still to be shown, last updated first."""
+        return self.updated_at is None or (ticket.updated_at, ticket.reference.id) < (self.updated_at, self.id)
+
+
+START = Place()
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,7 @@ class TicketChange:
 
     status: Status | None = None
     priority: Priority | None = None
-    fields: dict[str, str] = field(default_factory=dict)
+    subject: str | None = None
 
 
 class Crm(Protocol):
@@ -90,8 +109,8 @@ class Crm(Protocol):
     async def tickets_of(self, people: Sequence[Person], limit: int) -> list[Ticket]:
         """Their newest tickets."""
 
-    async def search_tickets(self, query: TicketQuery, limit: int, after: str | None = None) -> Page[Ticket]:
-        """Tickets, last updated first, ties by id."""
+    async def search_tickets(self, query: TicketQuery, limit: int, place: Place = START) -> Page[Ticket]:
+        """Tickets from that place on; `next` is set if there are more."""
 
     async def conversation(self, ticket_id: str) -> Conversation:
         """A ticket with its messages. Raises NotFound."""
@@ -99,10 +118,10 @@ class Crm(Protocol):
     async def create_ticket(self, new: NewTicket) -> Ticket:
         """Make it, once for each key."""
 
-    async def add_comment(self, ticket_id: str, text: str, public: bool, key: str) -> Comment:
-        """Say something, once for each key. Raises NotFound."""
+    async def add_comment(self, ticket_id: str, text: str, public: bool, seen: datetime) -> Comment:
+        """Say something, unless the ticket was changed after `seen`. Raises NotFound, Conflict."""
 
-    async def update_ticket(self, ticket_id: str, change: TicketChange, seen: datetime | None) -> Ticket:
+    async def update_ticket(self, ticket_id: str, change: TicketChange, seen: datetime) -> Ticket:
         """Change it, unless it was changed after `seen`. Raises NotFound, Conflict."""
 
     async def close(self) -> None: ...
@@ -111,8 +130,10 @@ class Crm(Protocol):
 class Orders(Protocol):
     """Orders of all customers."""
 
-    async def of(self, emails: Sequence[str], limit: int, before: datetime | None = None) -> list[Order]:
-        """Orders under these addresses, newest first."""
+    async def of(
+        self, emails: Sequence[str], limit: int, before: tuple[datetime, str] | None = None, status: str | None = None
+    ) -> list[Order]:
+        """Orders under these addresses, newest first; `before` is time and number of the last one shown."""
 
     async def get(self, number: str) -> Order:
         """One order. Raises NotFound."""

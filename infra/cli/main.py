@@ -46,7 +46,7 @@ def serve(
     transport: Annotated[Transport, typer.Option(help="http, or stdio for a client that starts it")] = Transport.http,
     host: Annotated[str, typer.Option(help="address to bind; other than loopback only behind TLS")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="default: 8001 for knowledge-base, 8002 for devops", min=0, max=65535)
+        int | None, typer.Option(help="default: 8001 knowledge-base, 8002 devops, 8003 support-hub", min=0, max=65535)
     ] = None,
     profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
     data_dir: DataDir = None,

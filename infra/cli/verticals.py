@@ -4,7 +4,7 @@ from importlib import import_module
 
 from common.vertical import Vertical
 
-_MODULES = {"knowledge-base": "knowledge_base.cli", "devops": "devops.cli"}
+_MODULES = {"knowledge-base": "knowledge_base.cli", "devops": "devops.cli", "support-hub": "support_hub.cli"}
 
 
 def vertical_names() -> list[str]:

@@ -8,5 +8,6 @@ PEOPLE = (
     Person("hanna", "head of people", "fernhill", ("user",), ("people",), "restricted"),
     Person("pat", "contractor", "fernhill", ("user",), (), "public"),
     Person("mirek", "quality manager of a customer", "marlow", ("user",), (), "internal"),
+    Person("maureen", "support agent", "fernhill", ("agent",), ("support",), "internal"),
     Person("dana", "operator of this installation", "fernhill", ("admin",), (), "internal"),
 )

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -20,18 +21,23 @@ from common.tour import Narrator, Stage
 from devops.adapters.simulated.stored import forget
 from devops.settings import DevopsSettings
 from infra.cli.verticals import load_vertical, vertical_names
+from infra.demo.crm import running_crm
 from infra.demo.people import PEOPLE
 from infra.demo.servers import RunningServer, running, wait_ready
 from infra.demo.tour import tell_safety
 from infra.seed.load import hand_in, wait_indexed
+from infra.seed.support import load_support
 
 INDEX_SECONDS = 90.0
 DEMO = {
     "DEVOPS_TENANT": "fernhill",
     "DEVOPS_NAMESPACE_GROUPS": '{"*": ["engineering"]}',
     "DEVOPS_MODE": "read-write",
+    "SUPPORT_TENANT": "fernhill",
+    "SUPPORT_GROUPS": "support",
 }
-"""Settings of the demo company: its engineers alone see its cluster."""
+"""Settings of the demo company: its engineers alone see its cluster, its support team alone its customers."""
+ASKS = {"support-hub": "maureen"}
 
 
 def run_demo(once: bool, data_dir: Path | None) -> int:
@@ -49,7 +55,10 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
     verticals = [load_vertical(name) for name in vertical_names()]
     console.print("[bold]Triptych[/bold]: MCP applications on one shared base, with an invented company's documents")
     started = time.monotonic()
-    with running([(vertical.name, vertical.port) for vertical in verticals], folder) as servers:
+    with ExitStack() as stack:
+        with console.status("starting the simulated CRM platforms ..."):
+            os.environ |= stack.enter_context(running_crm(folder))
+        servers = stack.enter_context(running([(vertical.name, vertical.port) for vertical in verticals], folder))
         _start(console, settings, servers)
         narrator = Narrator(console)
         asyncio.run(_tell(narrator, servers, tokens, settings))
@@ -63,6 +72,7 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
 def _start(console: Console, settings: CommonSettings, servers: list[RunningServer]) -> None:
     with console.status("handing in the documents of the demo company ..."):
         handed_in = asyncio.run(hand_in(settings))
+        asyncio.run(load_support(settings))
     for server in servers:
         with console.status(f"starting {server.name} ..."):
             seconds = wait_ready(server)
@@ -105,9 +115,9 @@ def _print_links(console: Console, servers: list[RunningServer], tokens: dict[st
     for person in PEOPLE:
         table.add_row(person.name, person.about, person.clearance, ", ".join(person.groups), tokens[person.name])
     console.print(table)
-    console.print("\nAsk with Claude Code, as alice:")
+    console.print("\nAsk with Claude Code, as alice, and about customers as maureen:")
     for name, server in zip(vertical_names(), servers, strict=True):
-        line = command_line(f"triptych-{name}", f"{server.url}/mcp", tokens["alice"])
+        line = command_line(f"triptych-{name}", f"{server.url}/mcp", tokens[ASKS.get(name, "alice")])
         console.print(f"  {escape(line)}", soft_wrap=True)
     console.print("Other clients: `uv run triptych connect --help`")
 

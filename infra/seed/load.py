@@ -14,6 +14,7 @@ from rich.progress import track
 from common.observability.logging import configure_logging
 from common.security.access import AccessScope
 from common.settings import CommonSettings, load_settings
+from infra.seed.support import load_support
 from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
 from knowledge_base.documents import NewDocument
 from knowledge_base.library import AccessInput, metadata_from
@@ -110,5 +111,6 @@ def load_company(data_dir: Path | None) -> None:
             for _ in track(range(changed), "indexing", console=Console(stderr=True)):
                 await knowledge_base.worker.work_once(limit=1)
             await knowledge_base.index.optimize()
+        await load_support(settings)
 
     asyncio.run(run())

@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIPTYCH_", "KB_", "DEVOPS_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TRIPTYCH_", "KB_", "DEVOPS_", "SUPPORT_"))
+    }
     return {**kept, "TRIPTYCH_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
 
 

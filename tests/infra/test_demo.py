@@ -11,7 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def demo(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIPTYCH_", "KB_", "DEVOPS_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TRIPTYCH_", "KB_", "DEVOPS_", "SUPPORT_"))
+    }
     command = [sys.executable, "-m", "infra.cli", "demo", "--once", "--data-dir", str(folder)]
     environment = {**kept, **settings, "COLUMNS": "120", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=folder)

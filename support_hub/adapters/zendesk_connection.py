@@ -1,0 +1,56 @@
+"""Zendesk's limits and tokens.
+
+developer.zendesk.com, "Rate limits" (Team 200, Growth and Professional 400, Enterprise 700 requests a minute) and
+"OAuth access tokens" (grant type client_credentials).
+"""
+
+import base64
+import time
+from collections.abc import Mapping
+
+from common.errors import Denied, SettingsError
+from common.http.client import Request, ResilientClient
+from common.http.credentials import BearerToken, Credentials, FixedHeaders, Token
+from common.http.upstream import Upstream, UpstreamMetrics
+from support_hub.adapters.connection import as_seconds, upstream
+from support_hub.settings import SupportSettings
+
+RATE = 11.0
+"""Requests a second: 700 a minute, less a little for others."""
+DEFAULT_LIFE = 7200.0
+
+
+def pause(headers: Mapping[str, str]) -> float:
+    """Hold back when nothing remains of the minute."""
+    if headers.get("ratelimit-remaining") != "0":
+        return 0.0
+    return as_seconds(headers.get("ratelimit-reset"))
+
+
+def zendesk_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
+    """The client with its limits and credentials. Raises SettingsError."""
+    known = upstream("zendesk", str(settings.zendesk_url), settings.source_seconds, RATE, pause)
+    return ResilientClient(known, _credentials(settings, known, metrics), metrics)
+
+
+def _credentials(settings: SupportSettings, known: Upstream, metrics: UpstreamMetrics) -> Credentials:
+    if settings.zendesk_client_secret is not None:
+        client = ResilientClient(known, metrics=metrics)
+        secret = settings.zendesk_client_secret.get_secret_value()
+        form = {"grant_type": "client_credentials", "client_id": settings.zendesk_client_id, "client_secret": secret}
+        return BearerToken(lambda: _token(client, {**form, "scope": "read write"}))
+    if settings.zendesk_api_token is not None:
+        text = f"{settings.zendesk_email}/token:{settings.zendesk_api_token.get_secret_value()}"
+        return FixedHeaders({"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"})
+    raise SettingsError("SUPPORT_ZENDESK_URL needs SUPPORT_ZENDESK_CLIENT_SECRET or SUPPORT_ZENDESK_API_TOKEN")
+
+
+async def _token(client: ResilientClient, form: Mapping[str, str]) -> Token:
+    # Nobody is signed in twice by a repetition, so that this POST may be sent again.
+    answer = await client.send(Request("POST", "oauth/tokens", body=dict(form), repeatable=True))
+    await client.close()
+    if answer.status != 200:
+        raise Denied("Zendesk refuses the hub's credentials.", "The operator checks SUPPORT_ZENDESK_*.")
+    body = answer.json()
+    life = as_seconds(str(body.get("expires_in") or DEFAULT_LIFE))
+    return Token(str(body["access_token"]), time.monotonic() + life)

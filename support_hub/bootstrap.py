@@ -1,0 +1,114 @@
+"""The one place that reads settings and wires adapters into use cases."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from common.cache.cache import Cache
+from common.cache.results import CacheResults
+from common.databases import create_engine, sqlite_url
+from common.http.upstream import UpstreamMetrics
+from common.settings import CommonSettings
+from support_hub.access import CustomerAccess
+from support_hub.adapters.platforms import build_crms
+from support_hub.adapters.sql_store import SqlCatalogue, SqlOrders, SqlProfiles, SqlStore
+from support_hub.customer import Customers, Source
+from support_hub.ports import Crm
+from support_hub.settings import SupportSettings
+from support_hub.sources import CachedSource, CrmSource, OrdersSource, ProfilesSource
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+@dataclass(frozen=True)
+class SupportHub:
+    """The use cases, and what they stand on."""
+
+    settings: SupportSettings
+    access: CustomerAccess
+    crms: Sequence[Crm]
+    store: SqlStore
+    orders: SqlOrders
+    catalogue: SqlCatalogue
+    cache: Cache
+    redis: "Redis | None"
+    customers: Customers
+
+
+def build_support_hub(
+    common: CommonSettings, settings: SupportSettings, registry: CollectorRegistry | None = None
+) -> SupportHub:
+    """Wire everything; nothing is opened yet. Raises SettingsError."""
+    engine = create_engine(database_url(common, settings))
+    redis = _redis(common, settings)
+    cache = Cache(redis, "triptych:support:", results=CacheResults(registry))
+    crms = build_crms(settings, UpstreamMetrics(registry))
+    orders = SqlOrders(engine)
+    sources = build_sources(settings, cache, crms, orders, SqlProfiles(engine))
+    return SupportHub(
+        settings=settings,
+        access=CustomerAccess(settings.tenant, settings.groups),
+        crms=crms,
+        store=SqlStore(engine),
+        orders=orders,
+        catalogue=SqlCatalogue(engine),
+        cache=cache,
+        redis=redis,
+        customers=Customers(sources, settings.prefer, settings.source_seconds),
+    )
+
+
+def database_url(common: CommonSettings, settings: SupportSettings) -> str:
+    """Of orders, products and profiles."""
+    if settings.postgres_url is not None:
+        return settings.postgres_url.get_secret_value()
+    return sqlite_url(settings.folder(common.data_dir) / "support.db")
+
+
+def build_sources(
+    settings: SupportSettings, cache: Cache, crms: Sequence[Crm], orders: SqlOrders, profiles: SqlProfiles
+) -> list[Source]:
+    """Everything that is asked about a customer. A fourth platform joins `crms`, see docs/support-hub.md."""
+
+    def cached(name: str) -> CachedSource:
+        seconds = settings.source_seconds
+        return CachedSource(name, cache, settings.fresh_seconds, settings.stale_seconds, seconds)
+
+    found: list[Source] = [CrmSource(crm, cached(crm.name)) for crm in crms]
+    return [*found, OrdersSource(orders, cached("orders")), ProfilesSource(profiles, cached("profiles"))]
+
+
+@asynccontextmanager
+async def opened(hub: SupportHub) -> AsyncIterator[SupportHub]:
+    """Open the database and the cache; close everything at the end."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(hub.store.engine.dispose)
+        for crm in hub.crms:
+            stack.push_async_callback(crm.close)
+        if hub.redis is not None:
+            stack.push_async_callback(hub.redis.aclose)
+        await hub.store.open()
+        await stack.enter_async_context(hub.cache.opened())
+        yield hub
+
+
+def _redis(common: CommonSettings, settings: SupportSettings) -> "Redis | None":
+    url = settings.redis_url or common.redis_url
+    if url is None:
+        return None
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    # The cache may make a call slower, not wait: short timeouts, no retries.
+    return Redis.from_url(
+        url.get_secret_value(),
+        socket_timeout=0.5,
+        socket_connect_timeout=0.5,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=20,
+    )

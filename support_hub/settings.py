@@ -1,0 +1,51 @@
+"""Settings of the support hub."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.settings import CommaList
+
+
+class SupportSettings(BaseSettings):
+    """Settings of the support hub. A platform without URL is left out."""
+
+    model_config = SettingsConfigDict(env_prefix="SUPPORT_", env_file=".env", extra="ignore", frozen=True)
+
+    salesforce_url: str | None = Field(None, description="My Domain URL, https://company.my.salesforce.com")
+    salesforce_client_id: str = Field("", description="consumer key of the connected app")
+    salesforce_client_secret: SecretStr | None = Field(None, description="its secret, for client credentials")
+    salesforce_username: str = Field("", description="user of the JWT bearer flow, which needs no secret")
+    salesforce_private_key_file: Path | None = Field(None, description="PEM file with the key that signs its JWTs")
+    salesforce_audience: str = Field("https://login.salesforce.com", description="audience of the JWTs")
+    salesforce_organization_id: str = Field("", description="organisation whose outbound messages are accepted")
+    salesforce_webhook_token: SecretStr | None = Field(
+        None, description="secret part of the outbound messages' URL, /webhooks/salesforce?token=...; unset: refused"
+    )
+    hubspot_url: str | None = Field(None, description="https://api.hubapi.com")
+    hubspot_token: SecretStr | None = Field(None, description="access token of the private app")
+    hubspot_client_secret: SecretStr | None = Field(None, description="signs its webhooks; unset: they are refused")
+    zendesk_url: str | None = Field(None, description="https://company.zendesk.com")
+    zendesk_client_id: str = Field("", description="OAuth client for client credentials")
+    zendesk_client_secret: SecretStr | None = Field(None, description="its secret")
+    zendesk_email: str = Field("", description="instead of OAuth: the agent whose API token it is")
+    zendesk_api_token: SecretStr | None = Field(None, description="that API token")
+    zendesk_webhook_secret: SecretStr | None = Field(None, description="signs its webhooks; unset: they are refused")
+    postgres_url: SecretStr | None = Field(
+        None, description="orders, products, profiles: postgresql+asyncpg://...; unset: SQLite in data_dir"
+    )
+    redis_url: SecretStr | None = Field(None, description="cache that replicas share; default: TRIPTYCH_REDIS_URL")
+    tenant: str = Field("local", description="whose customers these are; callers of other tenants see none")
+    groups: CommaList = Field([], description="groups that see customers; none: everybody of the tenant")
+    source_seconds: float = Field(3.0, gt=0, le=30, description="time that one source has to answer")
+    fresh_seconds: float = Field(60.0, gt=0, description="how long an answer of a source is taken as it is")
+    stale_seconds: float = Field(600.0, ge=0, description="how much longer while a new one is fetched, or cannot be")
+    phone_region: str = Field("GB", min_length=2, max_length=2, description="country of numbers without country code")
+    prefer: dict[str, list[str]] = Field(
+        {}, description='JSON: sources that are believed first, {"phone": ["salesforce"]}; else the newest change'
+    )
+
+    def folder(self, data_dir: Path) -> Path:
+        """Where the embedded profile keeps this vertical's data."""
+        return data_dir / "support-hub"
