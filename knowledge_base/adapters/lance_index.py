@@ -18,6 +18,7 @@ from common.errors import SettingsError, Unavailable
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.imports import ONE_AT_A_TIME
 from knowledge_base.adapters.lance_filter import STILL, facts_json, literal, where
+from knowledge_base.adapters.lance_turn import WriterTurn
 from knowledge_base.adapters.lance_upkeep import create_indices, is_untidy, tidy
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
@@ -32,8 +33,7 @@ MAX_QUERY_CHARS = 2_000
 
 _SHOWN = ["document_id", "version", "title", "section", "text", "number", "start", "end", "metadata"]
 _WORD = re.compile(r"\w{1,40}")
-# About 12 s: upkeep of a large table makes a dozen commits in a row, and each may come in between.
-_TRIES = 30
+_TRIES = 10
 # Text search scans what is not indexed: 1,400 chunks in 44 commits took 110 ms, indexed 8 ms.
 _COMMITS_PER_INDEXING = 20
 # Another process committed first, or cleaned up the version that was being read.
@@ -51,6 +51,7 @@ class LanceIndex:
         self._folder = folder
         self._dimension = dimension
         self._opening = asyncio.Lock()
+        self._turn = WriterTurn(folder / "writing.lock")
         self._connection: Any = None
         self._table: Any = None
         self._commits = 0
@@ -65,17 +66,17 @@ class LanceIndex:
             builder = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
             await builder.execute(rows)
 
-        await self._retried(merge)
+        await self._written(merge)
         self._commits += 1
         if self._commits % _COMMITS_PER_INDEXING == 0:
             # The chunks are written: whoever keeps this from being done now does it himself, or the next one does.
             with contextlib.suppress(Unavailable):
-                await self._retried(lambda table: table.optimize())
+                await self._written(lambda table: table.optimize())
 
     async def remove(self, tenant: str, document_id: str, up_to: int) -> None:
         """Remove the chunks of a document up to this version. `optimize` takes them off the disk."""
         old = f"{_of_document(tenant, document_id)} AND version <= {up_to:d}"
-        await self._retried(lambda table: table.delete(old))
+        await self._written(lambda table: table.delete(old))
 
     async def supersede(self, versions: Sequence[Validity]) -> None:
         """Note when the time of these versions ended: one commit for those that ended together."""
@@ -85,13 +86,13 @@ class LanceIndex:
             ended.setdefault(item.superseded_at, []).append(this)
         for at, these in ended.items():
             updates = {"superseded_at": repr(float(at))}
-            await self._retried(functools.partial(_update, updates=updates, where=" OR ".join(these)))
+            await self._written(functools.partial(_update, updates=updates, where=" OR ".join(these)))
 
     async def set_access(self, tenant: str, document_id: str, access: Access) -> None:
         """Change who may read all chunks of a document, in one commit."""
         readers = ", ".join(literal(label) for label in access.readers)
         updates = {"level": f"CAST({access.level:d} AS TINYINT)", "readers": f"[{readers}]"}
-        await self._retried(lambda table: table.update(updates_sql=updates, where=_of_document(tenant, document_id)))
+        await self._written(lambda table: table.update(updates_sql=updates, where=_of_document(tenant, document_id)))
 
     async def search_text(self, query: str, restriction: Restriction, limit: int) -> list[Hit]:
         """Best chunks by BM25. Each word of the query counts, none is an operator."""
@@ -128,14 +129,14 @@ class LanceIndex:
 
     async def optimize(self) -> None:
         """Compact, index what was added, drop old versions; after it no removed text is left in the folder."""
-        await self._retried(lambda table: table.optimize(cleanup_older_than=_NO_TIME))
+        await self._written(lambda table: table.optimize(cleanup_older_than=_NO_TIME))
         if await asyncio.to_thread(self._has_deletions):
-            await self._retried(self._erase)
+            await self._written(self._erase)
 
     async def tidy(self, at_once: bool) -> None:
         """See ChunkIndex."""
         if self._table is not None and (at_once or await self._retried(is_untidy)):
-            await self._retried(tidy)
+            await self._written(tidy)
 
     async def warm(self) -> None:
         """Import, open the table, and run both kinds of search once."""
@@ -149,6 +150,11 @@ class LanceIndex:
             self._table.close()
             self._connection.close()
             self._table = None
+
+    async def _written(self, operation: Callable[[Any], Awaitable[T]]) -> T:
+        await self._open()
+        async with self._turn.taken():
+            return await self._retried(operation)
 
     async def _retried(self, operation: Callable[[Any], Awaitable[T]]) -> T:
         for attempt in range(1, _TRIES + 1):
