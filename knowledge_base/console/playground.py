@@ -38,7 +38,6 @@ STEPS = {
     "fusion": "Joining the lists",
     "all": "Together",
 }
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def playground_page(search: Search) -> Page:
             found = await _explained(search, visit, asked)
         except InvalidInput as error:
             return visit.render("playground.html", 400, **values | {"problem": str(error)})
-        return visit.render("playground.html", **values | {"found": found}, **_shown(found, asked.q))
+        return visit.render("playground.html", **values | {"found": found}, **_shown(found))
 
     return Page("/search", "Search", "console:search", playground, order=11, recorded=True)
 
@@ -134,24 +133,19 @@ def _moment(text: str) -> float | None:
         raise InvalidInput("That is not a time.", "Write it as 2025-06-30T12:00, in UTC.") from None
 
 
-def _shown(found: Explanation, query: str) -> dict[str, Any]:
+def _shown(found: Explanation) -> dict[str, Any]:
     """What the template needs for each answer."""
-    words = {word.lower() for word in _WORD.findall(query) if len(word) > 2}
     rows = []
     for each in found.items:
         citation = parse_citation(each.item.citation)
         link = address(citation.document_id, citation.version, citation.start, citation.end or 0)
         stale = is_stale(each.item.metadata)
         rows.append({"item": each.item, "places": each.places, "link": link, "stale": stale})
-        rows[-1]["pieces"] = _pieces(each.item.snippet, words)
+        rows[-1]["pieces"] = _pieces(each.item.snippet)
     return {"rows": rows}
 
 
-def _pieces(text: str, words: set[str]) -> list[tuple[str, bool]]:
-    """The snippet with the words of the question told apart."""
-    pieces, at = [], 0
-    for match in _WORD.finditer(text):
-        if match[0].lower() in words:
-            pieces += [(text[at : match.start()], False), (match[0], True)]
-            at = match.end()
-    return [(part, marked) for part, marked in [*pieces, (text[at:], False)] if part]
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    """The snippet, with what stands between asterisks told apart."""
+    parts = enumerate(text.split("**"))
+    return [(part, number % 2 == 1) for number, part in parts if part]

@@ -143,7 +143,7 @@ async def look(
         problems.append(f"{document_id} is found though it is gone")
     for item in found:
         text = await _text(knowledge_base, document_id, item.version)
-        edition = item.snippet.partition("edition e")[2].partition(".")[0]
+        edition = item.snippet.replace("**", "").partition("edition e")[2].partition(".")[0]
         if text and edition and text != text_of(number, int(edition)):
             problems.append(f"{document_id} version {item.version}: {item.snippet[:80]!r} is not of its text")
     if text := await _text(knowledge_base, document_id, None):

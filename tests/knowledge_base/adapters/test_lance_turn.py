@@ -37,7 +37,7 @@ async def test_writers_take_turns_whichever_process_they_are_in(tmp_path: Path) 
 
 
 async def test_a_killed_process_gives_its_turn_back(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE)  # noqa: ASYNC220
     try:
         assert holder.stdout and await asyncio.to_thread(holder.stdout.readline) == b"taken\n"
         waiting = asyncio.ensure_future(_take(WriterTurn(tmp_path / "lock")))
