@@ -21,14 +21,16 @@ from common.settings import CommonSettings
 from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.adapters.local_objects import LocalObjects
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
+from knowledge_base.adapters.onnx_reranker import OnnxReranker
 from knowledge_base.adapters.parser import IsolatedParser
 from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.adapters.sql_sources import SqlSources
 from knowledge_base.files import FileCheck
 from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
 from knowledge_base.library import Library
-from knowledge_base.ports import ChunkIndex, Embedder, Parser
+from knowledge_base.ports import ChunkIndex, Embedder, Parser, Reranker
 from knowledge_base.ranking import Fusion, convex_combination, reciprocal_rank_fusion
+from knowledge_base.reranking import Rerank, Reranking, as_ranked
 from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
 from knowledge_base.sync import FolderSync
@@ -52,6 +54,7 @@ class KnowledgeBase:
     ingest: Ingest
     sources: SqlSources
     sync: FolderSync
+    reranker: Reranker | None
     search: Search
     worker: IngestWorker
 
@@ -68,6 +71,7 @@ def build_knowledge_base(
     objects = LocalObjects(settings.objects_url or f"file://{(folder / 'objects').absolute()}")
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
+    reranker = OnnxReranker(settings.reranker) if settings.reranker else None
     queue = JobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
     library = Library(catalog, objects, FileCheck(settings.max_file_bytes, scanner), worker.change_access)
@@ -87,7 +91,8 @@ def build_knowledge_base(
         ingest=ingest,
         sources=sources,
         sync=FolderSync(ingest, catalog, sources),
-        search=Search(index, embedder, catalog, _fusion(settings)),
+        reranker=reranker,
+        search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
         worker=worker,
     )
 
@@ -117,6 +122,8 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
                 await task
         await knowledge_base.parser.close()
         await knowledge_base.embedder.close()
+        if knowledge_base.reranker is not None:
+            await knowledge_base.reranker.close()
         await knowledge_base.index.close()
         await knowledge_base.engine.dispose()
 
@@ -125,6 +132,10 @@ def _fusion(settings: KnowledgeBaseSettings) -> Fusion:
     if settings.fusion == "reciprocal-rank":
         return reciprocal_rank_fusion
     return partial(convex_combination, vector_weight=settings.vector_weight)
+
+
+def _rerank(model: Reranker | None, settings: KnowledgeBaseSettings) -> Rerank:
+    return Reranking(model, settings.rerank_seconds) if model else as_ranked
 
 
 async def _warm(index: ChunkIndex) -> None:

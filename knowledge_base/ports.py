@@ -68,6 +68,15 @@ class ChunkIndex(Protocol):
     async def close(self) -> None: ...
 
 
+class Reranker(Protocol):
+    """Compares a question with passages directly. Optional: it is asked about the best ones only."""
+
+    async def scores(self, query: str, passages: Sequence[str]) -> list[float]:
+        """How well each answers; more is better. Cancelling it is allowed at any time."""
+
+    async def close(self) -> None: ...
+
+
 class ObjectStore(Protocol):
     """Bytes under their own SHA-256, apart for each life of a document; writing twice is harmless."""
 

@@ -14,6 +14,7 @@ from knowledge_base.explanation import Explained, Explanation, Steps, places, ti
 from knowledge_base.filters import Filter, Restriction
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder
 from knowledge_base.ranking import Fusion, Lists, Ranked, best_chunks, convex_combination
+from knowledge_base.reranking import Rerank, as_ranked
 from knowledge_base.search_pages import shown_before
 from knowledge_base.snippets import snippet
 
@@ -53,12 +54,18 @@ class Search:
     """Text, vector and hybrid search."""
 
     def __init__(
-        self, index: ChunkIndex, embedder: Embedder, catalog: Catalog, fuse: Fusion = convex_combination
+        self,
+        index: ChunkIndex,
+        embedder: Embedder,
+        catalog: Catalog,
+        fuse: Fusion = convex_combination,
+        rerank: Rerank = as_ranked,
     ) -> None:
         self._index = index
         self._embedder = embedder
         self._catalog = catalog
         self._fuse = fuse
+        self._rerank = rerank
 
     async def search(
         self,
@@ -107,7 +114,9 @@ class Search:
             valid = await self._valid(list(found.values()), restriction)
         lists = {name: _only(hits, valid) for name, hits in found.items()}
         with timed(steps, "fusion"):
-            return lists, self._fuse(lists, vector)
+            ranked = self._fuse(lists, vector)
+        with timed(steps, "reranking"):
+            return lists, await self._rerank(query, ranked)
 
     async def _lists(
         self, query: str, restriction: Restriction, mode: Mode, steps: Steps

@@ -32,6 +32,8 @@ class KnowledgeBaseSettings(BaseSettings):
     parse_timeout_seconds: float = Field(60.0, gt=0, le=600, description="time to turn one file into text")
     fusion: Literal["convex", "reciprocal-rank"] = Field("convex", description="how full text and vectors are joined")
     vector_weight: float = Field(VECTOR_WEIGHT, ge=0, le=1, description="share of the vectors in a convex fusion")
+    reranker: Path | None = Field(None, description="folder of a cross-encoder, model.onnx and tokenizer.json")
+    rerank_seconds: float = Field(0.5, gt=0, le=30, description="after it the order stays as it was")
     worker: bool = Field(True, description="work on ingest jobs inside the server process")
 
     @property
