@@ -20,6 +20,14 @@ def normalised(text: str, region: str) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
+def digit_spellings(number: str) -> list[str]:
+    """The digits of an E.164 number, as they stand in the ways that people type it."""
+    parsed = phonenumbers.parse(number)
+    code, rest = str(parsed.country_code), str(parsed.national_number)
+    national = re.sub(r"\D", "", phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
+    return list(dict.fromkeys([code + rest, national, code + national]))
+
+
 def spellings(number: str) -> list[str]:
     """How people may have typed an E.164 number: whoever cannot search by digits has to ask for each of them."""
     parsed = phonenumbers.parse(number)

@@ -19,6 +19,11 @@ class SupportSettings(BaseSettings):
     salesforce_username: str = Field("", description="user of the JWT bearer flow, which needs no secret")
     salesforce_private_key_file: Path | None = Field(None, description="PEM file with the key that signs its JWTs")
     salesforce_audience: str = Field("https://login.salesforce.com", description="audience of the JWTs")
+    salesforce_external_id: str = Field(
+        "External_Id__c",
+        pattern=r"^[A-Za-z]\w{0,60}$",
+        description="custom field of Case, marked as external id: written at creation, read for mirrored tickets",
+    )
     salesforce_organization_id: str = Field("", description="organisation whose outbound messages are accepted")
     salesforce_webhook_token: SecretStr | None = Field(
         None, description="secret part of the outbound messages' URL, /webhooks/salesforce?token=...; unset: refused"

@@ -2,6 +2,7 @@
 
 from common.http.upstream import Pause, Upstream
 from common.resilience.breaker import BreakerLimits
+from common.resilience.retry import RetryLimits
 
 ATTEMPT_SHARE = 0.6
 """Of the time for a source: a try that stalls leaves time for another."""
@@ -9,7 +10,9 @@ BREAKER = BreakerLimits(least_calls=5, open_for=5.0)
 CONNECTIONS = 20
 
 
-def upstream(name: str, url: str, seconds: float, rate: float, pause: Pause) -> Upstream:
+def upstream(
+    name: str, url: str, seconds: float, rate: float, pause: Pause, retries: RetryLimits | None = None
+) -> Upstream:
     """A platform that has `seconds` for a call."""
     return Upstream(
         name=name,
@@ -20,6 +23,7 @@ def upstream(name: str, url: str, seconds: float, rate: float, pause: Pause) -> 
         rate=rate,
         burst=max(1, int(rate * 2)),
         pause=pause,
+        retries=retries or RetryLimits(),
         breaker=BREAKER,
     )
 

@@ -27,7 +27,7 @@ class Api:
         """The JSON of the answer."""
         answer = await self._client.send(request)
         if answer.status >= 400:
-            raise self._refusal(answer)
+            raise self.refusal(answer)
         return answer.json() if answer.body else None
 
     async def close(self) -> None:
@@ -51,7 +51,8 @@ class Api:
         if found < min(size, max(0, total - start)):
             raise self.not_as_documented()
 
-    def _refusal(self, answer: Answer) -> AppError:
+    def refusal(self, answer: Answer) -> AppError:
+        """What a status from 400 on means."""
         if answer.status in (401, 403):
             return Denied(f"{self._title} does not let the hub do this.", "The operator checks its credentials.")
         if answer.status in (404, 410):

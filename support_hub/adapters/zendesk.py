@@ -10,7 +10,7 @@ from common.http.client import Request, ResilientClient
 from common.http.guard import path
 from support_hub.adapters import zendesk_records as records
 from support_hub.adapters.platform import Api, moment
-from support_hub.adapters.zendesk_query import people_query, ticket_query, timestamp
+from support_hub.adapters.zendesk_query import people_query, ticket_query, timestamp, words
 from support_hub.phones import spellings
 from support_hub.ports import START, Contact, NewTicket, Page, Place, TicketChange, TicketQuery
 from support_hub.records import Comment, Conversation, Person, Ticket
@@ -68,6 +68,8 @@ class Zendesk:
         return sorted(found, key=lambda each: each.updated_at, reverse=True)[:limit]
 
     async def search_tickets(self, query: TicketQuery, limit: int, place: Place = START) -> Page[Ticket]:
+        if query.text.strip() and not words(query.text):
+            return Page([])
         order = {} if query.by_relevance else {"sort_by": "updated_at", "sort_order": "desc"}
         terms = ticket_query(query, None if query.by_relevance else place.updated_at)
         number, found, more = place.skip // PAGE + 1, list[Mapping[str, Any]](), True

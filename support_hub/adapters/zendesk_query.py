@@ -6,6 +6,7 @@ Zendesk Support search reference: values in double quotes are literal, but canno
 from collections.abc import Iterable
 from datetime import datetime
 
+from common.errors import InvalidInput
 from support_hub.ports import TicketQuery
 from support_hub.records import Status
 
@@ -23,6 +24,13 @@ def quoted(value: str) -> str:
     return '"' + " ".join(value.replace('"', " ").replace("\\", " ").split()) + '"'
 
 
+def value(given: str) -> str:
+    """A literal of a property. Raises InvalidInput for an empty one, which would restrict nothing."""
+    if (literal := quoted(given)) == '""':
+        raise InvalidInput("This value cannot be searched for.", "Give one with letters or digits.")
+    return literal
+
+
 def words(text: str) -> list[str]:
     """Each word as a literal, so that `-`, `:`, `*` and `type` mean nothing."""
     return [word for part in text.split() if (word := quoted(part)) != '""']
@@ -35,7 +43,7 @@ def timestamp(moment: datetime) -> str:
 
 def people_query(conditions: Iterable[tuple[str, str]], text: str = "") -> str:
     """Users for whom one of the values of each property holds, and all words."""
-    return " ".join(["type:user", "role:end-user", *(f"{name}:{quoted(v)}" for name, v in conditions), *words(text)])
+    return " ".join(["type:user", "role:end-user", *(f"{name}:{value(v)}" for name, v in conditions), *words(text)])
 
 
 def ticket_query(query: TicketQuery, until: datetime | None = None) -> str:
@@ -44,7 +52,7 @@ def ticket_query(query: TicketQuery, until: datetime | None = None) -> str:
     terms += [f"status:{value}" for status in sorted(query.statuses) for value in STATUSES[status]]
     terms += [f"priority:{priority}" for priority in sorted(query.priorities)]
     if query.requester:
-        terms.append(f"requester:{quoted(query.requester)}")
+        terms.append(f"requester:{value(query.requester)}")
     if query.created_since:
         terms.append(f"created>={timestamp(query.created_since)}")
     if query.updated_since:

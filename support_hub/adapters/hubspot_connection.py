@@ -1,0 +1,37 @@
+"""HubSpot's limits and token.
+
+developers.hubspot.com, "API usage guidelines": 190 requests in ten seconds for a private app (Professional), told by
+`X-HubSpot-RateLimit-*` on all answers but those of searches, of which there are five a second.
+"""
+
+from collections.abc import Mapping
+
+from common.errors import SettingsError
+from common.http.client import ResilientClient
+from common.http.credentials import FixedHeaders
+from common.http.upstream import UpstreamMetrics
+from common.resilience.retry import RetryLimits
+from support_hub.adapters.connection import as_seconds, upstream
+from support_hub.settings import SupportSettings
+
+RATE = 15.0
+SEARCHES, SEARCHES_AT_ONCE = 3.0, 2
+"""Searches a second, and at first: together no more than five in any second."""
+RETRIES = RetryLimits(first_wait=0.5)
+"""A 429 of HubSpot does not say when; its shortest window is a second."""
+
+
+def pause(headers: Mapping[str, str]) -> float:
+    """Hold back for a part of the window when nothing remains of it."""
+    if headers.get("X-HubSpot-RateLimit-Remaining") != "0":
+        return 0.0
+    return as_seconds(headers.get("X-HubSpot-RateLimit-Interval-Milliseconds")) / 1000
+
+
+def hubspot_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
+    """The client with its limits and token. Raises SettingsError."""
+    if settings.hubspot_token is None:
+        raise SettingsError("SUPPORT_HUBSPOT_URL needs SUPPORT_HUBSPOT_TOKEN")
+    known = upstream("hubspot", str(settings.hubspot_url), settings.source_seconds, RATE, pause, RETRIES)
+    token = f"Bearer {settings.hubspot_token.get_secret_value()}"
+    return ResilientClient(known, FixedHeaders({"Authorization": token}), metrics)

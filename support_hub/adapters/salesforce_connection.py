@@ -1,0 +1,81 @@
+"""Salesforce's limits and tokens.
+
+Help: "OAuth 2.0 Client Credentials Flow", "OAuth 2.0 JWT Bearer Flow". REST API guide: `Sforce-Limit-Info`.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from common.errors import Denied, SettingsError
+from common.http.client import Request, ResilientClient
+from common.http.credentials import BearerToken, Token
+from common.http.upstream import Upstream, UpstreamMetrics
+from support_hub.adapters.connection import upstream
+from support_hub.settings import SupportSettings
+
+RATE = 20.0
+LIFE = 3600.0
+"""Salesforce does not say how long a session lasts; one that has ended is renewed, too."""
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+JWT_SECONDS = 180
+EXHAUSTED_PAUSE = 60.0
+_USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
+
+
+def pause(headers: Mapping[str, str]) -> float:
+    """Hold back once the day's requests are used up: more would only be refused."""
+    match = _USAGE.search(headers.get("Sforce-Limit-Info") or "")
+    return EXHAUSTED_PAUSE if match and int(match[1]) >= int(match[2]) > 0 else 0.0
+
+
+def salesforce_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
+    """The client with its limits and credentials. Raises SettingsError."""
+    known = upstream("salesforce", str(settings.salesforce_url), settings.source_seconds, RATE, pause)
+    form, key = _grant(settings)
+    return ResilientClient(known, BearerToken(lambda: _token(known, metrics, settings, form, key)), metrics)
+
+
+def _grant(settings: SupportSettings) -> tuple[dict[str, str], RSAKey | None]:
+    if settings.salesforce_private_key_file is not None:
+        return {"grant_type": JWT_BEARER}, _read_key(settings.salesforce_private_key_file)
+    if settings.salesforce_client_secret is not None:
+        secret = settings.salesforce_client_secret.get_secret_value()
+        ids = {"client_id": settings.salesforce_client_id, "client_secret": secret}
+        return {"grant_type": "client_credentials", **ids}, None
+    raise SettingsError(
+        "SUPPORT_SALESFORCE_URL needs SUPPORT_SALESFORCE_CLIENT_SECRET or SUPPORT_SALESFORCE_PRIVATE_KEY_FILE"
+    )
+
+
+def _read_key(file: Path) -> RSAKey:
+    try:
+        return RSAKey.import_key(file.read_text())
+    except (OSError, ValueError) as error:
+        problem = type(error).__name__
+        raise SettingsError(f"SUPPORT_SALESFORCE_PRIVATE_KEY_FILE cannot be used ({file}): {problem}") from None
+
+
+async def _token(
+    known: Upstream, metrics: UpstreamMetrics, settings: SupportSettings, form: dict[str, str], key: RSAKey | None
+) -> Token:
+    if key is not None:
+        claims = {
+            "iss": settings.salesforce_client_id,
+            "sub": settings.salesforce_username,
+            "aud": settings.salesforce_audience,
+            "exp": int(time.time()) + JWT_SECONDS,
+        }
+        form = {**form, "assertion": jwt.encode({"alg": "RS256"}, claims, key)}
+    client = ResilientClient(known, metrics=metrics)
+    try:
+        answer = await client.send(Request("POST", "services/oauth2/token", form=form, repeatable=True))
+    finally:
+        await client.close()
+    if answer.status != 200:
+        raise Denied("Salesforce refuses the hub's credentials.", "The operator checks SUPPORT_SALESFORCE_*.")
+    return Token(str(answer.json()["access_token"]), time.monotonic() + LIFE)
