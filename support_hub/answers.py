@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from pydantic import BaseModel, Field
 
 from common.security.untrusted import untrusted
-from support_hub.customer import Customer, View
+from support_hub.customer import Customer
 from support_hub.facts import Claim, Fact
 from support_hub.fanout import Arrived, State
 from support_hub.mirrors import Shown, without_copies
 from support_hub.records import Order, Person, Priority, Product, Status
 from support_hub.timeline import Event, timeline
 
+T = TypeVar("T")
 MAX_FIELD = 300
 NEWEST = 20
 """Tickets, orders and events that one record shows; the lists have the rest."""
@@ -124,12 +126,6 @@ class PersonEntry(BaseModel):
     url: str | None = None
 
 
-class PersonList(BaseModel):
-    items: list[PersonEntry]
-    next_cursor: str | None = None
-    sources: dict[str, SourceState]
-
-
 class OrderList(BaseModel):
     items: list[OrderEntry]
     next_cursor: str | None = None
@@ -181,7 +177,7 @@ def customer_360(customer: Customer) -> Customer360:
     )
 
 
-def source_states(sources: Mapping[str, Arrived[View]] | Mapping[str, Arrived[object]]) -> dict[str, SourceState]:
+def source_states(sources: Mapping[str, Arrived[T]]) -> dict[str, SourceState]:
     """What came of each source."""
     return {
         name: SourceState(

@@ -15,10 +15,14 @@ from common.settings import CommonSettings
 from support_hub.access import CustomerAccess
 from support_hub.adapters.platforms import build_crms
 from support_hub.adapters.sql_store import SqlCatalogue, SqlOrders, SqlProfiles, SqlStore
+from support_hub.adapters.sql_writes import SqlWrites
 from support_hub.customer import Customers, Source
+from support_hub.people import PeopleSearch
 from support_hub.ports import Crm
+from support_hub.search import TicketSearch
 from support_hub.settings import SupportSettings
 from support_hub.sources import CachedSource, CrmSource, OrdersSource, ProfilesSource
+from support_hub.tickets import Tickets
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -37,6 +41,9 @@ class SupportHub:
     cache: Cache
     redis: "Redis | None"
     customers: Customers
+    people: PeopleSearch
+    search: TicketSearch
+    tickets: Tickets
 
 
 def build_support_hub(
@@ -59,6 +66,9 @@ def build_support_hub(
         cache=cache,
         redis=redis,
         customers=Customers(sources, settings.prefer, settings.source_seconds),
+        people=PeopleSearch(crms, settings.source_seconds),
+        search=TicketSearch(crms, settings.source_seconds),
+        tickets=Tickets(crms, SqlWrites(engine), cache),
     )
 
 

@@ -1,9 +1,9 @@
 """What the use cases need from the world; `adapters/` has one file for each real system."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from support_hub.records import (
     Comment,
@@ -125,6 +125,33 @@ class Crm(Protocol):
         """Change it, unless it was changed after `seen`. Raises NotFound, Conflict."""
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What is known of a write. `is_mine`: nobody else is at it; without `is_first` it may have been done before."""
+
+    digest: str
+    began_at: datetime
+    is_first: bool
+    is_mine: bool
+    result: Mapping[str, Any] | None = None
+
+
+class Writes(Protocol):
+    """Remembers writes by name."""
+
+    async def begin(self, name: str, digest: str, busy_until: datetime) -> Begun:
+        """Begin it, or take it over from somebody who is past their time, or see what came of it."""
+
+    async def finish(self, name: str, result: Mapping[str, Any]) -> None:
+        """It is done."""
+
+    async def release(self, name: str) -> None:
+        """It is not known whether it is done: the next one looks first."""
+
+    async def forget(self, name: str) -> None:
+        """It was refused, so it may be tried again."""
 
 
 class Orders(Protocol):

@@ -35,6 +35,7 @@ from support_hub.answers import (
 from support_hub.bootstrap import SupportHub, build_support_hub, opened
 from support_hub.contact import read_contact, read_email
 from support_hub.settings import SupportSettings
+from support_hub.ticket_tools import add_search_tools, add_writing_tools
 from support_hub.timeline import page, timeline
 
 NAME = "support-hub"
@@ -61,6 +62,8 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
 
     server = build_server(runtime, INSTRUCTIONS, lifespan, base_url, stdio)
     add_customer_tools(server, hub)
+    add_search_tools(server, hub)
+    add_writing_tools(server, hub)
     add_order_tools(server, hub)
     add_product_tools(server, hub)
     return Served(build_app(server, runtime, base_url, console_routes(runtime)), server, runtime)

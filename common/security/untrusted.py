@@ -10,10 +10,15 @@ _CONTROL = re.compile(
 _INSTRUCTION = re.compile(
     r"ignore (all |any )?(the )?(previous|prior|above) (instructions|prompts)"
     r"|disregard (the |your )?(previous|prior|above|system)"
-    r"|you are now (a|an|the)\b"
+    r"|you are now (a|an|the|in)\b"
     r"|(reveal|print|repeat) (your|the) (system prompt|instructions)"
     r"|</?(system|assistant|tool_result|function_calls?)>"
-    r"|do not (tell|inform|mention (this )?to) the user",
+    r"|\b(do|must|should) not (tell|inform|mention (this )?to) the (user|human|customer|agent)"
+    r"|\binstructions (for|to) (the|your|any) (\w+ )?(model|assistant|agent|ai|bot)\b"
+    r"|\b(note|message) (to|for) the (\w+ )?(model|assistant|ai|bot)\b"
+    r"|\bassistant, before you\b"
+    r"|<!--\s*(ai|assistant|system)\b"
+    r"|\[\[?\s*(tool|function)_call\b",
     re.IGNORECASE,
 )
 

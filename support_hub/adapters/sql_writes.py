@@ -1,0 +1,60 @@
+"""Which writes were begun and finished, so that a repetition does nothing twice."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, String, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.databases import read_write
+from support_hub.adapters.sql_tables import Utc, metadata
+from support_hub.ports import Begun
+
+writes = Table(
+    "writes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("began_at", Utc, nullable=False),
+    Column("busy_until", Utc, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+)
+
+
+class SqlWrites:
+    """See ports.Writes."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def begin(self, name: str, digest: str, busy_until: datetime) -> Begun:
+        now = datetime.now(UTC)
+        try:
+            async with read_write(self._engine).begin() as connection:
+                fresh = insert(writes).values(name=name, digest=digest, began_at=now, busy_until=busy_until)
+                await connection.execute(fresh)
+            return Begun(digest, now, is_first=True, is_mine=True)
+        except IntegrityError:
+            return await self._take_over(name, busy_until, now)
+
+    async def _take_over(self, name: str, busy_until: datetime, now: datetime) -> Begun:
+        mine = writes.c.name == name, writes.c.result.is_(None), writes.c.busy_until < now
+        async with read_write(self._engine).begin() as connection:
+            taken = await connection.execute(update(writes).where(*mine).values(busy_until=busy_until))
+            row = (await connection.execute(select(writes).where(writes.c.name == name))).one()
+        return Begun(row.digest, row.began_at, is_first=False, is_mine=taken.rowcount == 1, result=row.result)
+
+    async def finish(self, name: str, result: Mapping[str, Any]) -> None:
+        async with read_write(self._engine).begin() as connection:
+            await connection.execute(update(writes).where(writes.c.name == name).values(result=dict(result)))
+
+    async def release(self, name: str) -> None:
+        async with read_write(self._engine).begin() as connection:
+            past = datetime.fromtimestamp(0, UTC)
+            await connection.execute(update(writes).where(writes.c.name == name).values(busy_until=past))
+
+    async def forget(self, name: str) -> None:
+        async with read_write(self._engine).begin() as connection:
+            await connection.execute(delete(writes).where(writes.c.name == name))
