@@ -20,8 +20,9 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 # The tokenizer reads a text to its end before it cuts: what lies far behind 256 tokens is cut before.
 _MAX_CHARS = 16_000
-_CACHED_TEXTS = 512
-_CACHED_CHARS = 512
+_QUERY_CHARS = 512
+_KEPT_VECTORS = 4_096
+"""6 MB. A new version of a document has most of its chunks in common with the one before."""
 
 
 class OnnxEmbedder:
@@ -39,12 +40,12 @@ class OnnxEmbedder:
         self._bulk = asyncio.Semaphore(self._threads)
         self._loading = threading.Lock()
         self._model: _Model | None = None
-        self._cache: OrderedDict[str, Vector] = OrderedDict()
+        self._kept: OrderedDict[bytes, Vector] = OrderedDict()
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """One vector for each text, in order. A single short text, a query, overtakes the texts of documents."""
-        if len(texts) == 1 and len(texts[0]) <= _CACHED_CHARS:
-            return [await self._query(texts[0])]
+        if len(texts) == 1 and len(texts[0]) <= _QUERY_CHARS:
+            return [await self._run(texts[0])]
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._one_of_many(text)) for text in texts]
@@ -56,22 +57,21 @@ class OnnxEmbedder:
         """End the threads; texts that wait are dropped."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
-    async def _query(self, text: str) -> Vector:
-        vector = self._cache.get(text)
-        if vector is None:
-            vector = self._cache[text] = await self._run(text)
-        self._cache.move_to_end(text)
-        while len(self._cache) > _CACHED_TEXTS:
-            self._cache.popitem(last=False)
-        return vector
-
     async def _one_of_many(self, text: str) -> Vector:
         # The pool's queue stays short, so that a query waits for no more than the texts under way.
         async with self._bulk:
             return await self._run(text)
 
     async def _run(self, text: str) -> Vector:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._embed, text)
+        key = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        vector = self._kept.get(key)
+        if vector is None:
+            vector = await asyncio.get_running_loop().run_in_executor(self._pool, self._embed, text)
+            self._kept[key] = vector
+        self._kept.move_to_end(key)
+        while len(self._kept) > _KEPT_VECTORS:
+            self._kept.popitem(last=False)
+        return vector
 
     def _embed(self, text: str) -> Vector:
         with self._loading:

@@ -57,14 +57,14 @@ async def test_text_behind_256_tokens_does_not_count(embedder: OnnxEmbedder) -> 
 async def test_queries_are_cached_and_the_cache_is_bounded(
     embedder: OnnxEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_embedder, "_CACHED_TEXTS", 3)
+    monkeypatch.setattr(onnx_embedder, "_KEPT_VECTORS", 3)
     [first] = await embedder.embed(["query 0"])
     assert (await embedder.embed(["query 0"]))[0] is first
     with pytest.raises(ValueError, match="read-only"):
         first[0] = 1.0
     for n in range(1, 4):
         await embedder.embed([f"query {n}"])
-    assert len(embedder._cache) == 3
+    assert len(embedder._kept) == 3
     assert (await embedder.embed(["query 0"]))[0] is not first
 
 
