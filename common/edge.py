@@ -1,6 +1,6 @@
 """What happens to an HTTP request before anything reads it: id, size, credentials, failed sign-ins."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 import structlog
@@ -42,28 +42,33 @@ class RequestId:
 
 
 class RequestSizeLimit:
-    """Refuses a body that is too large, declared or not, before it is in memory."""
+    """Refuses a body that is too large, declared or not, before it is in memory.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `larger` has the limits of single paths.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        limit = self.larger.get(scope["path"], self.max_bytes)
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdigit() or int(declared) > self.max_bytes:
-            return await self._refuse(scope, receive, send)
-        await self._stream(scope, receive, send)
+        if not declared.isdigit() or int(declared) > limit:
+            return await _too_large(limit)(scope, receive, send)
+        await self._stream(limit, scope, receive, send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _stream(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         seen, too_large, started = 0, False, False
 
         async def counted() -> Message:
             nonlocal seen, too_large
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen <= self.max_bytes:
+            if seen <= limit:
                 return message
             # The application sees the client go away, so nothing half-read is used.
             too_large = True
@@ -81,11 +86,7 @@ class RequestSizeLimit:
             if not too_large:
                 raise
         if too_large and not started:
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = f"The request is larger than {self.max_bytes} bytes: send less at once"
-        await JSONResponse({"error": message}, status_code=413, headers={"Connection": "close"})(scope, receive, send)
+            await _too_large(limit)(scope, receive, send)
 
 
 class SignInGuard:
@@ -137,6 +138,11 @@ def _with_bearer(scope: Scope) -> Scope:
         return scope
     raw = [pair for pair in scope["headers"] if pair[0] != b"x-api-key"]
     return {**scope, "headers": [*raw, (b"authorization", b"Bearer " + key.encode())]}
+
+
+def _too_large(limit: int) -> JSONResponse:
+    message = f"The request is larger than {limit} bytes: send less at once"
+    return JSONResponse({"error": message}, status_code=413, headers={"Connection": "close"})
 
 
 def _too_many(wait: float) -> JSONResponse:

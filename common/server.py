@@ -2,7 +2,7 @@
 
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -67,13 +67,22 @@ def publish_schemas(server: FastMCP[Any], tools: Sequence[Tool]) -> None:
     server._mcp_server.get_tool_input_schema = schemas.get
 
 
-def build_app(server: FastMCP[Any], runtime: Runtime, base_url: str, pages: Sequence[BaseRoute] = ()) -> Starlette:
-    """The ASGI application: `/mcp` for both protocol eras, health, metrics, and the console pages."""
+def build_app(
+    server: FastMCP[Any],
+    runtime: Runtime,
+    base_url: str,
+    pages: Sequence[BaseRoute] = (),
+    larger_bodies: Mapping[str, int] | None = None,
+) -> Starlette:
+    """The ASGI application: `/mcp` for both protocol eras, health, metrics, and the console pages.
+
+    `larger_bodies` are the paths that take more bytes than the settings allow elsewhere.
+    """
     app = server.http_app(path="/mcp", stateless_http=True, host_origin_protection=False)
     # In the same application, not around it: a second one would cost each call a tenth of a millisecond.
     app.router.routes[:0] = _metadata(runtime, base_url)
     app.router.routes.extend([*_operations(runtime), *pages])
-    for guard in reversed(_guards(runtime)):
+    for guard in reversed(_guards(runtime, larger_bodies)):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     serve = app.router.lifespan_context
 
@@ -87,7 +96,7 @@ def build_app(server: FastMCP[Any], runtime: Runtime, base_url: str, pages: Sequ
     return app
 
 
-def _guards(runtime: Runtime) -> list[Middleware]:
+def _guards(runtime: Runtime, larger_bodies: Mapping[str, int] | None) -> list[Middleware]:
     """What stands before everything else, outermost first."""
     settings = runtime.settings
     return [
@@ -98,7 +107,7 @@ def _guards(runtime: Runtime) -> list[Middleware]:
             allowed_origins=settings.allowed_origins,
             mode="strict",
         ),
-        Middleware(RequestSizeLimit, max_bytes=settings.max_request_bytes),
+        Middleware(RequestSizeLimit, max_bytes=settings.max_request_bytes, larger=larger_bodies),
         Middleware(
             SignInGuard,
             failures_per_minute=settings.sign_in_failures_per_minute,

@@ -34,6 +34,7 @@ from knowledge_base.reranking import Rerank, Reranking, as_ranked
 from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
 from knowledge_base.sync import FolderSync
+from knowledge_base.uploads import Uploads
 from knowledge_base.worker import IngestWorker
 
 WARM_AFTER_SECONDS = 0.5
@@ -54,6 +55,7 @@ class KnowledgeBase:
     ingest: Ingest
     sources: SqlSources
     sync: FolderSync
+    uploads: Uploads
     reranker: Reranker | None
     search: Search
     worker: IngestWorker
@@ -91,6 +93,7 @@ def build_knowledge_base(
         ingest=ingest,
         sources=sources,
         sync=FolderSync(ingest, catalog, sources),
+        uploads=Uploads(ingest, audit),
         reranker=reranker,
         search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
         worker=worker,

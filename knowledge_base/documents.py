@@ -78,6 +78,8 @@ class NewDocument:
     metadata: Metadata = field(default_factory=dict)
     created_at: float | None = None
     """When it was written, in seconds since 1970; default: now. Only an operator may say otherwise."""
+    keeps_access: bool = False
+    """As a new version it must have the access that the document has."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from fastmcp.tools.base import ToolResult
 from mcp.types import ToolAnnotations
 from pydantic import AwareDatetime, Field
 
-from common.console.app import console_routes
+from common.console.app import console_routes, larger_bodies
 from common.errors import InvalidInput, NotFound
 from common.runtime import build_runtime
 from common.security.principal import current_principal
@@ -84,8 +84,9 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_version_tools(server, knowledge_base)
     add_writing_tools(server, knowledge_base)
     add_prompts(server)
-    console = console_routes(runtime, pages(knowledge_base), [TEMPLATES], [STATIC])
-    return Served(build_app(server, runtime, base_url, console), server, runtime)
+    own = pages(knowledge_base)
+    console = console_routes(runtime, own, [TEMPLATES], [STATIC])
+    return Served(build_app(server, runtime, base_url, console, larger_bodies(own)), server, runtime)
 
 
 def add_reading_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> None:

@@ -9,12 +9,12 @@ from starlette.routing import BaseRoute, Route
 
 from common.console.audit import audit_page
 from common.console.overview import overview_page
-from common.console.page import HOME, SIGN_IN, Page, Visit
+from common.console.page import HOME, SIGN_IN, Files, Page, Visit
 from common.console.shell import Answering, Shell
 from common.console.sign_in import SignIn
 from common.runtime import Runtime
 
-__all__ = ["Page", "Visit", "console_routes"]
+__all__ = ["Files", "Page", "Visit", "console_routes", "larger_bodies"]
 
 
 def console_routes(
@@ -40,3 +40,8 @@ def console_routes(
         *(Route(page.address, Answering(shell, shell.serve(page))) for page in every),
         Route(f"{HOME}/{{rest:path}}", Answering(shell, shell.not_found)),
     ]
+
+
+def larger_bodies(pages: Sequence[Page]) -> dict[str, int]:
+    """For `build_app`: the addresses that take files, and how many bytes."""
+    return {page.address: page.files.max_body_bytes for page in pages if page.files}

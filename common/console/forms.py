@@ -11,6 +11,7 @@ from common.security.signing import SigningKey
 FIELD = "form_token"
 HEADER = "x-form-token"
 MAX_FIELDS = 100
+MAX_FIELD_BYTES = 1024 * 1024
 
 
 class FormTokens:
@@ -23,9 +24,9 @@ class FormTokens:
         """What the form at this address must carry."""
         return hmac.new(self._key, f"{sid}\n{path}".encode(), hashlib.sha256).hexdigest()
 
-    async def fits(self, request: Request, sid: str) -> bool:
-        """Whether the form field, or for JSON the header `X-Form-Token`, is the right one."""
-        given = request.headers.get(HEADER) or text(await read_form(request), FIELD)
+    async def fits(self, request: Request, sid: str, max_files: int = 0) -> bool:
+        """Whether the form field, or for scripts the header `X-Form-Token`, is the right one."""
+        given = request.headers.get(HEADER) or text(await read_form(request, max_files), FIELD)
         return hmac.compare_digest(given.encode(), self.issue(sid, request.scope["path"]).encode())
 
 
@@ -39,9 +40,9 @@ def comes_from_here(request: Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
-async def read_form(request: Request) -> FormData:
-    """The fields of a form without files; a second call gives the same again."""
-    return await request.form(max_files=0, max_fields=MAX_FIELDS)
+async def read_form(request: Request, max_files: int = 0) -> FormData:
+    """The fields of a form, and its files as temporary files; a second call gives the same again."""
+    return await request.form(max_files=max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
 
 
 def text(form: FormData, name: str) -> str:

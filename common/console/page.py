@@ -19,6 +19,15 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True)
+class Files:
+    """What a form may carry besides its fields."""
+
+    count: int
+    max_body_bytes: int
+    """Of the whole request, in place of TRIPTYCH_MAX_REQUEST_BYTES."""
+
+
+@dataclass(frozen=True)
 class Page:
     """An address below /console for the people whose policy allows `action`; it may hold parts such as `{id}`."""
 
@@ -33,6 +42,9 @@ class Page:
     """With POST here, the form token has been checked before `endpoint` runs."""
     recorded: bool = False
     """Whether each visit counts against the person's limit of calls and is audited, with its address."""
+
+    files: Files | None = None
+    """Whether its form may carry files; they are in temporary files, which are gone when `endpoint` returns."""
 
     @property
     def address(self) -> str:
@@ -68,6 +80,11 @@ def here(request: Request) -> str:
     """The address of this request, without the host."""
     query = request.scope["query_string"].decode("latin-1")
     return quote(request.scope["path"]) + (f"?{query}" if query else "")
+
+
+def wants_json(request: Request) -> bool:
+    """Whether a script asks, which shows failures itself."""
+    return request.headers.get("accept") == "application/json"
 
 
 def to_sign_in(request: Request) -> Response:

@@ -10,11 +10,11 @@ from typing import Any
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from common.console.forms import FormTokens, comes_from_here
-from common.console.page import SAFE, Page, Visit, here, to_sign_in
+from common.console.forms import FormTokens, comes_from_here, read_form
+from common.console.page import SAFE, Files, Page, Visit, here, to_sign_in, wants_json
 from common.console.recording import recorded
 from common.console.sessions import Session, Sessions
 from common.console.templating import HEADERS, HERE, StaticFiles, Templates
@@ -23,10 +23,12 @@ from common.errors import AppError, Denied, NotFound, RateLimited
 from common.observability.call import request_id
 from common.resilience.deadline import deadline
 from common.runtime import Runtime
-from common.security.principal import ANONYMOUS, current_principal
+from common.security.principal import ANONYMOUS, Principal, current_principal
 
 Handler = Callable[[Request], Awaitable[Response]]
 STATUS = {"invalid_input": 400, "denied": 403, "not_found": 404, "conflict": 409, "rate_limited": 429}
+SECONDS_TO_SEND = 600.0
+"""For the body of a form."""
 log = structlog.get_logger(__name__)
 
 
@@ -50,21 +52,21 @@ class Shell:
             self.check_method(request, page.methods)
             session = await self.sessions.current(request, must_know=request.method not in SAFE)
             if session is None:
-                return self._without_session(request)
+                return await self._without_session(request)
             current_principal.set(session.principal)
-            await self.check_form(request, session)
-            if not self.runtime.policy.allows(session.principal, page.action):
-                roles = ", ".join(sorted(session.principal.roles)) or "none"
-                hint = "Ask whoever gave you the key for one that does."
-                raise Denied(f"Your roles ({roles}) do not open this page.", hint)
+            # Right and limit come first: nothing is read of what somebody may not send.
+            self.check_right(session.principal, page)
             visit = Visit(request, session, page, self.runtime, self.templates, self.layout(request, session))
             async with AsyncExitStack() as stack:
+                stack.push_async_callback(request.close)
                 if page.recorded:
                     durable = request.method not in SAFE
                     address = {**request.path_params, **request.query_params}
                     await stack.enter_async_context(
                         recorded(self.runtime, session.principal, page.action, {"arguments": address}, durable)
                     )
+                async with deadline(SECONDS_TO_SEND):
+                    await self.check_form(request, session, page.files)
                 await stack.enter_async_context(deadline(self.runtime.settings.tool_timeout_seconds))
                 return await page.endpoint(visit)
 
@@ -75,12 +77,22 @@ class Shell:
         if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
 
-    async def check_form(self, request: Request, session: Session) -> None:
-        """Raises Denied unless this is a form of ours, filled in by the person of the session."""
+    def check_right(self, principal: Principal, page: Page) -> None:
+        """Raises Denied."""
+        if not self.runtime.policy.allows(principal, page.action):
+            roles = ", ".join(sorted(principal.roles)) or "none"
+            hint = "Ask whoever gave you the key for one that does."
+            raise Denied(f"Your roles ({roles}) do not open this page.", hint)
+
+    async def check_form(self, request: Request, session: Session, files: Files | None = None) -> None:
+        """Raises Denied unless this is a form of ours, filled in by the person of the session. Receives its files."""
         if request.method in SAFE:
             return
-        if not comes_from_here(request) or not await self.forms.fits(request, session.sid):
+        max_files = files.count if files else 0
+        if not comes_from_here(request) or not await self.forms.fits(request, session.sid, max_files):
             raise Denied("This form was not sent from the page that you had open.", "Open the page again, and retry.")
+        if files:
+            await read_form(request, max_files)
 
     def layout(self, request: Request, session: Session | None) -> dict[str, Any]:
         """What every template needs."""
@@ -101,7 +113,10 @@ class Shell:
         raise NotFound("There is no such page.", "It may have moved: start from the overview.")
 
     async def failure(self, request: Request, status: int, message: str, hint: str = "") -> Response:
-        """A page that says what went wrong, and under which id the log has the rest."""
+        """What went wrong, and under which id the log has the rest: a page, or JSON for a script."""
+        if wants_json(request):
+            answer = {"error": f"{message} {hint}".strip(), "request_id": request_id.get()}
+            return JSONResponse(answer, status)
         try:
             session = await self.sessions.current(request)
         except Exception:
@@ -109,7 +124,9 @@ class Shell:
         values = {"title": HTTPStatus(status).phrase, "message": message, "hint": hint, "request_id": request_id.get()}
         return self.templates.answer("failure.html", status, **self.layout(request, session), code=status, **values)
 
-    def _without_session(self, request: Request) -> Response:
+    async def _without_session(self, request: Request) -> Response:
+        if wants_json(request):
+            return await self.failure(request, 401, "You are not signed in any more.", "Sign in again.")
         came_by_link = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if came_by_link and request.method in SAFE:
             # SameSite=Strict held the cookie back; the browser sends it when the page itself asks once more.

@@ -1,7 +1,7 @@
 """Files that others put somewhere: read without leaving the allowed folders, and scanned before anything uses them."""
 
 from common.files.folder import FileRules, FileState, Folder, Found, NotTaken
-from common.files.names import locate, not_allowed, shown, shown_path
+from common.files.names import locate, not_allowed, shown, shown_path, unusable
 from common.files.refusal import NotThere, Refused
 from common.files.scanner import EicarScanner, Scanner
 
@@ -19,4 +19,5 @@ __all__ = [
     "not_allowed",
     "shown",
     "shown_path",
+    "unusable",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import jobs
 from common.errors import Conflict
-from common.security.access import Access, AccessScope, may_read
+from common.security.access import ANYONE, Access, AccessScope, may_read
 from knowledge_base.adapters.sql_filter import fact_rows, facts
 from knowledge_base.adapters.sql_tables import access_of, documents, readers, versions
 from knowledge_base.documents import Accepted, NewDocument, Stored, Task
@@ -42,6 +42,8 @@ async def accept(
         known = now.get(document.document_id)
         if known and not operator and (known.is_deleted or not may_read(caller, caller.tenant, known.access)):
             answers.append(Conflict(f"The id {document.document_id} cannot be used.", "Choose another one."))
+        elif known and document.keeps_access and known.access != document.access:
+            answers.append(_other_access(known.access))
         elif item.life != (known.life if known else 0):
             answers.append(None)
         elif known and _unchanged(item, known):
@@ -98,6 +100,12 @@ def _known_of(row: RowMapping) -> _Known:
         content=_content(row["object_key"], row["metadata"]),
         title=row["title"],
     )
+
+
+def _other_access(access: Access) -> Conflict:
+    who = ", ".join(label.partition(":")[2] for label in access.readers if label != ANYONE) or "everybody"
+    what = f"The document is there already, with other access: {access.classification}, {who}."
+    return Conflict(what, "Choose the same, or change that of the document first (set_access).")
 
 
 def _unchanged(item: Stored, known: _Known) -> bool:

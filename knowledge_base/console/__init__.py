@@ -1,1 +1,1 @@
-"""The pages of the knowledge base: documents, search playground, jobs. They ask the use cases that the tools ask."""
+"""The pages of the knowledge base: documents, search playground, upload, jobs. They ask the use cases of the tools."""

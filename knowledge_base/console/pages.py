@@ -7,8 +7,9 @@ from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.console.browse import browse_page
 from knowledge_base.console.compare import compare_page
 from knowledge_base.console.document import document_page
-from knowledge_base.console.jobs import job_page, jobs_page
+from knowledge_base.console.jobs import job_page, jobs_page, progress_page
 from knowledge_base.console.playground import playground_page
+from knowledge_base.console.upload import upload_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -24,4 +25,6 @@ def pages(knowledge_base: KnowledgeBase) -> list[Page]:
         playground_page(knowledge_base.search),
         jobs_page(queue),
         job_page(queue),
+        progress_page(queue),
+        upload_page(knowledge_base.uploads, knowledge_base.settings),
     ]

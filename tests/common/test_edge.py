@@ -3,8 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from common.edge import RequestSizeLimit
 from tests.support.apps import URL, Small, small_server
 
 HEADERS = {
@@ -70,3 +75,14 @@ async def test_every_answer_carries_a_request_id_that_cannot_be_abused(small: Sm
         forged = await http.get("/health/live", headers={"X-Request-Id": "short\tor strange"})
     assert given.headers["x-request-id"] == "abcdef-123456"
     assert len(forged.headers["x-request-id"]) == 24
+
+
+async def test_only_the_named_path_may_be_larger() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(str(len(await Request(scope, receive).body())))(scope, receive, send)
+
+    limited = RequestSizeLimit(app, 1000, {"/large": 5000})
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(limited), base_url=URL) as http:
+        for path, size, status in (("/large", 5000, 200), ("/large", 5500, 413), ("/large/", 1500, 413)):
+            assert (await http.post(path, content=b" " * size)).status_code == status
+            assert (await http.post(path, content=chunks(size))).status_code == status

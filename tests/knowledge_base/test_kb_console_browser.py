@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, async_playwright
+from playwright.async_api import ConsoleMessage, FilePayload, Page, async_playwright
 
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
@@ -48,10 +48,17 @@ async def test_somebody_clicks_through(tmp_path: Path) -> None:
         store = ApiKeyStore(api_keys_path(CommonSettings(data_dir=tmp_path)))
         key = store.create("dana", "local", ["admin"], [], "internal")[1]
         async with async_playwright() as playwright:
+            pages: list[Page] = []
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for scheme, width in (("light", 1200), ("dark", 400)):
                 page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]
                 await _walk(page, url, key)
+                pages.append(page)
+            for number, page in enumerate(pages):
+                await _drop(page, f"dropped-{number}.md")
+            signed_in = await pages[0].context.storage_state()
+            plain = await browser.new_context(java_script_enabled=False, storage_state=signed_in)
+            await _send_form(await plain.new_page(), url)
             await browser.close()
     finally:
         process.terminate()
@@ -86,14 +93,61 @@ async def _walk(page: Page, url: str, key: str) -> None:
     await page.check("input[name=preview]")
     await page.fill("input[name=q]", "oolong")
     await page.keyboard.press("Enter")
-    assert "Nothing found" in await page.inner_text("main")
+    await page.locator("text=Nothing found").wait_for()
     await _fits(page)
     await page.click("nav >> text=Jobs")
     await page.wait_for_selector("#live-control button")
     await page.click("table.jobs th a")
-    assert "nothing was refused" in await page.inner_text("main")
+    await page.locator("text=nothing was refused").wait_for()
     await _fits(page)
     assert problems == []
+
+
+DROP = """([field, files]) => {
+    const dropped = new DataTransfer();
+    for (const [name, text] of files) dropped.items.add(new File([text], name));
+    for (const kind of ["dragenter", "dragover", "drop"])
+        field.dispatchEvent(new DragEvent(kind, { dataTransfer: dropped, bubbles: true, cancelable: true }));
+}"""
+
+
+async def _drop(page: Page, name: str) -> None:
+    """Two files are dropped, of which one is no PDF; both are told apart, with progress until the end."""
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    answers: list[str] = []
+    page.on("response", lambda answer: answers.append(answer.url))
+    await page.click("nav >> text=Upload")
+    field = await page.query_selector("#drop")
+    await page.evaluate(DROP, [field, [(name, f"# Dropped {name}\n\nIt fell."), ("broken.pdf", "\x7fELF")]])
+    await page.check("text=dana (you)")
+    await _fits(page)
+    await page.focus("text=Upload 2 files")
+    await page.keyboard.press("Enter")
+    rows = page.locator("#uploads li")
+    await rows.nth(0).locator("progress").wait_for()
+    await rows.nth(1).locator("text=broken.pdf is a program").wait_for()
+    await rows.nth(0).locator("text=Searchable, version 1.").wait_for()
+    assert await page.inner_text("#summary") == "2 of 2 done: 1 searchable, 1 refused."
+    assert any(answer.endswith("/progress") for answer in answers)
+    await _fits(page)
+    await page.click("text=Open the document")
+    assert f"Dropped {name}" in await page.inner_text("article h2")
+    assert problems == []
+
+
+async def _send_form(page: Page, url: str) -> None:
+    """Without a script the form leads to the page of its job."""
+    await page.goto(f"{url}/console/upload")
+    files = {"plain.md": b"# Plain", "broken.pdf": b"\x7fELF"}
+    chosen: list[FilePayload] = [
+        {"name": name, "mimeType": "text/plain", "buffer": data} for name, data in files.items()
+    ]
+    await page.set_input_files("#files", chosen)
+    await page.click("main button")
+    await page.wait_for_selector("table.refused")
+    assert "broken.pdf is a program" in await page.inner_text("table.refused")
 
 
 async def _fits(page: Page) -> None:
