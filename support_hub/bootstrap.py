@@ -13,9 +13,11 @@ from common.databases import create_engine, sqlite_url
 from common.http.upstream import UpstreamMetrics
 from common.settings import CommonSettings
 from support_hub.access import CustomerAccess
+from support_hub.adapters.nonces import LocalNonces, RedisNonces
 from support_hub.adapters.platforms import build_crms
 from support_hub.adapters.sql_store import SqlCatalogue, SqlOrders, SqlProfiles, SqlStore
 from support_hub.adapters.sql_writes import SqlWrites
+from support_hub.adapters.webhook_readers import build_readers
 from support_hub.customer import Customers, Source
 from support_hub.people import PeopleSearch
 from support_hub.ports import Crm
@@ -23,6 +25,7 @@ from support_hub.search import TicketSearch
 from support_hub.settings import SupportSettings
 from support_hub.sources import CachedSource, CrmSource, OrdersSource, ProfilesSource
 from support_hub.tickets import Tickets
+from support_hub.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -44,6 +47,7 @@ class SupportHub:
     people: PeopleSearch
     search: TicketSearch
     tickets: Tickets
+    webhooks: Webhooks
 
 
 def build_support_hub(
@@ -69,6 +73,7 @@ def build_support_hub(
         people=PeopleSearch(crms, settings.source_seconds),
         search=TicketSearch(crms, settings.source_seconds),
         tickets=Tickets(crms, SqlWrites(engine), cache),
+        webhooks=Webhooks(build_readers(settings), RedisNonces(redis) if redis else LocalNonces(), cache),
     )
 
 

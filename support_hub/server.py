@@ -37,6 +37,7 @@ from support_hub.contact import read_contact, read_email
 from support_hub.settings import SupportSettings
 from support_hub.ticket_tools import add_search_tools, add_writing_tools
 from support_hub.timeline import page, timeline
+from support_hub.webhook_route import webhook_routes
 
 NAME = "support-hub"
 POLICIES = [Path(__file__).parent / "policies" / "tools.cedar"]
@@ -66,7 +67,8 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_writing_tools(server, hub)
     add_order_tools(server, hub)
     add_product_tools(server, hub)
-    return Served(build_app(server, runtime, base_url, console_routes(runtime)), server, runtime)
+    routes = [*webhook_routes(hub.webhooks, common.public_url or base_url), *console_routes(runtime)]
+    return Served(build_app(server, runtime, base_url, routes), server, runtime)
 
 
 def add_customer_tools(server: FastMCP[Any], hub: SupportHub) -> None:

@@ -26,6 +26,11 @@ def email_tag(email: str) -> str:
     return f"email:{email}"
 
 
+def source_tag(name: str) -> str:
+    """The tag of all answers of a source."""
+    return f"source:{name}"
+
+
 class CachedSource:
     """One source with its own rule: a change in one platform leaves the others' answers where they are."""
 
@@ -40,6 +45,7 @@ class CachedSource:
         key = contact.email or contact.phone or str(contact.reference)
         tags = [email_tag(contact.email)] if contact.email else []
         tags += [record_tag(contact.reference)] if contact.reference else []
+        tags.append(source_tag(self.name))
         found = await self._cache.get(self._rule, key, load, tags=tags, tags_of=tags_of)
         return Read(found.value or NOTHING, found.loaded_at, found.is_stale)
 
