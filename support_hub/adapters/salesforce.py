@@ -12,6 +12,7 @@ from support_hub.adapters import salesforce_query as soql
 from support_hub.adapters import salesforce_records as records
 from support_hub.adapters.newest import FIRST_LOOK, MOST, cut
 from support_hub.adapters.platform import Api
+from support_hub.adapters.salesforce_connection import is_used_up
 from support_hub.phones import digit_spellings
 from support_hub.ports import START, Contact, NewTicket, Page, Place, TicketChange, TicketQuery
 from support_hub.records import Comment, Conversation, Person, Ticket
@@ -29,10 +30,10 @@ MOST_PEOPLE = 200
 
 
 class SalesforceApi(Api):
-    """Salesforce says 403 where others say 429."""
+    """With the one status that Salesforce uses for two things."""
 
     def refusal(self, answer: Answer) -> AppError:
-        if answer.status == 403 and b"REQUEST_LIMIT_EXCEEDED" in answer.body:
+        if is_used_up(answer):
             return RateLimited("Salesforce takes no more requests for today.")
         return super().refusal(answer)
 

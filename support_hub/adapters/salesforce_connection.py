@@ -11,10 +11,10 @@ from pathlib import Path
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from common.errors import Denied, SettingsError
-from common.http.client import Request, ResilientClient
+from common.errors import Denied, RateLimited, SettingsError
+from common.http.client import Answer, Request, ResilientClient
 from common.http.credentials import BearerToken, Token
-from common.http.upstream import Upstream, UpstreamMetrics
+from common.http.upstream import UpstreamMetrics
 from support_hub.adapters.connection import upstream
 from support_hub.settings import SupportSettings
 
@@ -33,11 +33,18 @@ def pause(headers: Mapping[str, str]) -> float:
     return EXHAUSTED_PAUSE if match and int(match[1]) >= int(match[2]) > 0 else 0.0
 
 
+def is_used_up(answer: Answer) -> bool:
+    """Salesforce says 403 where others say 429."""
+    return answer.status == 403 and b"REQUEST_LIMIT_EXCEEDED" in answer.body
+
+
 def salesforce_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
     """The client with its limits and credentials. Raises SettingsError."""
     known = upstream("salesforce", str(settings.salesforce_url), settings.source_seconds, RATE, pause)
     form, key = _grant(settings)
-    return ResilientClient(known, BearerToken(lambda: _token(known, metrics, settings, form, key)), metrics)
+    # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
+    client = ResilientClient(known, metrics=metrics)
+    return ResilientClient(known, BearerToken(lambda: _token(client, settings, form, key)), metrics)
 
 
 def _grant(settings: SupportSettings) -> tuple[dict[str, str], RSAKey | None]:
@@ -60,9 +67,7 @@ def _read_key(file: Path) -> RSAKey:
         raise SettingsError(f"SUPPORT_SALESFORCE_PRIVATE_KEY_FILE cannot be used ({file}): {problem}") from None
 
 
-async def _token(
-    known: Upstream, metrics: UpstreamMetrics, settings: SupportSettings, form: dict[str, str], key: RSAKey | None
-) -> Token:
+async def _token(client: ResilientClient, settings: SupportSettings, form: dict[str, str], key: RSAKey | None) -> Token:
     if key is not None:
         claims = {
             "iss": settings.salesforce_client_id,
@@ -71,11 +76,12 @@ async def _token(
             "exp": int(time.time()) + JWT_SECONDS,
         }
         form = {**form, "assertion": jwt.encode({"alg": "RS256"}, claims, key)}
-    client = ResilientClient(known, metrics=metrics)
     try:
         answer = await client.send(Request("POST", "services/oauth2/token", form=form, repeatable=True))
     finally:
         await client.close()
+    if is_used_up(answer):
+        raise RateLimited("Salesforce takes no more requests for today.")
     if answer.status != 200:
         raise Denied("Salesforce refuses the hub's credentials.", "The operator checks SUPPORT_SALESFORCE_*.")
     return Token(str(answer.json()["access_token"]), time.monotonic() + LIFE)

@@ -35,9 +35,10 @@ def zendesk_client(settings: SupportSettings, metrics: UpstreamMetrics) -> Resil
 
 def _credentials(settings: SupportSettings, known: Upstream, metrics: UpstreamMetrics) -> Credentials:
     if settings.zendesk_client_secret is not None:
-        client = ResilientClient(known, metrics=metrics)
         secret = settings.zendesk_client_secret.get_secret_value()
         form = {"grant_type": "client_credentials", "client_id": settings.zendesk_client_id, "client_secret": secret}
+        # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
+        client = ResilientClient(known, metrics=metrics)
         return BearerToken(lambda: _token(client, {**form, "scope": "read write"}))
     if settings.zendesk_api_token is not None:
         text = f"{settings.zendesk_email}/token:{settings.zendesk_api_token.get_secret_value()}"
@@ -47,8 +48,10 @@ def _credentials(settings: SupportSettings, known: Upstream, metrics: UpstreamMe
 
 async def _token(client: ResilientClient, form: Mapping[str, str]) -> Token:
     # Nobody is signed in twice by a repetition, so that this POST may be sent again.
-    answer = await client.send(Request("POST", "oauth/tokens", body=dict(form), repeatable=True))
-    await client.close()
+    try:
+        answer = await client.send(Request("POST", "oauth/tokens", body=dict(form), repeatable=True))
+    finally:
+        await client.close()
     if answer.status != 200:
         raise Denied("Zendesk refuses the hub's credentials.", "The operator checks SUPPORT_ZENDESK_*.")
     body = answer.json()

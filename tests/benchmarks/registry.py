@@ -1,10 +1,34 @@
 """Which benchmarks there are."""
 
-from tests.benchmarks import audit, cache, chaos, cranfield, devops_reading, http_client, ingestion, scale, stack, start
+from tests.benchmarks import (
+    audit,
+    cache,
+    chaos,
+    cranfield,
+    devops_reading,
+    http_client,
+    ingestion,
+    scale,
+    stack,
+    start,
+    support_hub,
+)
 from tests.benchmarks.benchmark import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (stack, start, cranfield, scale, ingestion, chaos, audit, http_client, cache, devops_reading)
+    for module in (
+        stack,
+        start,
+        cranfield,
+        scale,
+        ingestion,
+        chaos,
+        audit,
+        http_client,
+        cache,
+        devops_reading,
+        support_hub,
+    )
 }
 """All of them by name, in the order of the report."""
