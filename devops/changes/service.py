@@ -134,7 +134,7 @@ class Changes:
         return at.namespace is None or self.clusters.sees(who, cluster, at.namespace)
 
     def _check_image(self, image: str) -> None:
-        if self.images and not image.startswith(tuple(self.images)):
+        if self.images and not any(_is_below(image, prefix) for prefix in self.images):
             raise Denied("That image comes from a registry that is not allowed.", f"Allowed: {', '.join(self.images)}.")
 
     async def _taken_up(self, change: Change) -> Change:
@@ -147,3 +147,9 @@ class Changes:
             await asyncio.sleep(POLL_SECONDS)
             change = await self.store.get(change.id, change.draft.requester.tenant)
         return change
+
+
+def _is_below(image: str, prefix: str) -> bool:
+    """Whole parts of the name count: `registry.example` does not allow `registry.example.evil/app`."""
+    rest = image.removeprefix(prefix)
+    return image.startswith(prefix) and (prefix.endswith("/") or not rest or rest[0] in "/:@")
