@@ -36,6 +36,7 @@ STEPS = {
     "text": "Full text search",
     "catalogue": "Catalogue: rights and versions",
     "fusion": "Joining the lists",
+    "reranking": "Reranking",
     "all": "Together",
 }
 

@@ -115,7 +115,7 @@ async def test_an_explanation_ranks_as_the_search_does(filled: KnowledgeBase) ->
     page = await filled.search.search("kettle in cupboard 3", scope)
     explanation = await filled.search.explain("kettle in cupboard 3", Restriction(scope))
     assert [each.item for each in explanation.items] == page.items and page.items
-    assert set(explanation.steps) == {"all", "embedding", "text", "vector", "catalogue", "fusion", "page"}
+    assert set(explanation.steps) == {"all", "embedding", "text", "vector", "catalogue", "fusion", "reranking", "page"}
     for each in explanation.items:
         assert set(each.places) <= {"text", "vector"} and each.places
     ranks = sorted(each.places["vector"].rank for each in explanation.items if "vector" in each.places)
