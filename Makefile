@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
-INSTALL = $(UV) pip install -q --python $(BIN)/python
+# The lock files are complete; nothing is resolved again at installation.
+INSTALL = $(UV) pip install -q --no-deps --python $(BIN)/python
 # Certificates of this machine, so that it works behind a company's proxy, too.
 export UV_SYSTEM_CERTS ?= true
 export UV_NATIVE_TLS ?= true
@@ -51,7 +52,7 @@ $(BIN)/uv: | $(BIN)/python
 $(VENV)/.ready: requirements.lock pyproject.toml | $(BIN)/uv
 	@echo "installing (once) ..."
 	@$(INSTALL) --require-hashes -r requirements.lock
-	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready

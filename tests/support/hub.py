@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,15 @@ import pytest
 from fastmcp.utilities.asgi_transport import run_asgi_lifespan
 from fastmcp.utilities.tests import ASGIServer
 
-from common.runtime import Runtime
 from common.security.principal import Principal
 from common.settings import Classification, CommonSettings
 from infra.seed.support import load_support
 from support_hub.server import build
 from tests.support.crm import RunningSuite
+from tests.support.serving import Served as Served
+from tests.support.serving import ask as ask
 
 URL = "http://127.0.0.1:8003"
-
-
-@dataclass
-class Served:
-    """The running server, and how to sign in."""
-
-    runtime: Runtime
-    asgi: ASGIServer
-
-    def client(self, principal: Principal, mode: str = "auto") -> Any:
-        """An MCP client that acts as this principal."""
-        rights = (sorted(principal.roles), sorted(principal.groups), principal.clearance)
-        _, token = self.runtime.credentials.api_keys.create(principal.subject, principal.tenant, *rights)
-        return self.asgi.client(auth=token, mode=mode)
 
 
 def settings_of(crm: RunningSuite, *platforms: str) -> dict[str, str]:
@@ -84,12 +70,6 @@ def person(
     clearance: Classification = "internal",
 ) -> Principal:
     return Principal(name, tenant, frozenset({role}), frozenset({group}), clearance)
-
-
-async def ask(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
-    """The structured answer of a tool."""
-    answer: dict[str, Any] = (await client.call_tool(tool, arguments)).structured_content
-    return answer
 
 
 async def fault(crm: RunningSuite, platform: str, **rule: Any) -> None:

@@ -3,37 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastmcp.utilities.asgi_transport import run_asgi_lifespan
 from fastmcp.utilities.tests import ASGIServer
 
-from common.runtime import Runtime
 from common.security.access import Access, AccessScope
-from common.security.principal import Principal
 from common.settings import CommonSettings
 from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
 from knowledge_base.documents import NewDocument
 from knowledge_base.server import build
 from knowledge_base.settings import KnowledgeBaseSettings
+from tests.support.serving import Served as Served
 
 URL = "http://127.0.0.1:8001"
-
-
-@dataclass
-class Served:
-    """The running server, and how to sign in."""
-
-    runtime: Runtime
-    asgi: ASGIServer
-
-    def client(self, principal: Principal, mode: str = "auto") -> Any:
-        """An MCP client that acts as this principal."""
-        rights = (sorted(principal.roles), sorted(principal.groups), principal.clearance)
-        _, token = self.runtime.credentials.api_keys.create(principal.subject, principal.tenant, *rights)
-        return self.asgi.client(auth=token, mode=mode)
 
 
 @asynccontextmanager
