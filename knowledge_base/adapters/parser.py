@@ -21,6 +21,8 @@ _PLAIN = ("md", "markdown", "txt")
 _HTML = ("html", "htm")
 _MAX_HEADER = 64 * 1024
 _START_SECONDS = 60
+# glibc ends a process with it that has no memory left for a library's thread-local data.
+_LOADER_OUT_OF_MEMORY = 127
 
 _REASONS = {
     "memory": "needs more memory than a file may: split it, or save it in a simpler format",
@@ -32,6 +34,10 @@ _REASONS = {
 
 class _Crashed(Exception):
     """The process ended in the middle of a file."""
+
+
+class _OutOfMemory(Exception):
+    """It ended because its memory did."""
 
 
 class _Child:
@@ -161,6 +167,8 @@ class IsolatedParser:
                     answer, body = await child.ask(header, data, 4 * self._max_chars + 4)
             except TimeoutError:
                 raise Refused(f"{shown(name)} took longer than {self._timeout:g} seconds to read: split it") from None
+            except _OutOfMemory:
+                raise Refused(f"{shown(name)} {_REASONS['memory']}") from None
             except _Crashed:
                 continue
             if reason := answer.get("error"):
@@ -176,8 +184,10 @@ class IsolatedParser:
             self._busy.add(child)
             try:
                 yield child
-            except BaseException:
+            except BaseException as error:
                 await asyncio.shield(child.kill())
+                if isinstance(error, _Crashed) and child.process.returncode == _LOADER_OUT_OF_MEMORY:
+                    raise _OutOfMemory from error
                 raise
             finally:
                 self._busy.discard(child)

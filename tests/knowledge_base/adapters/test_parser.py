@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -182,6 +183,15 @@ async def test_a_slow_file_is_refused_and_its_child_ends(
     assert await refusal(parser, "slow.html", SLOW) == "slow.html took longer than 0.05 seconds to read: split it"
     [ended] = before - set(parser._idle)
     assert not ended.alive
+
+
+async def test_memory_that_ends_in_the_loader_is_no_crash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # 127 is how glibc ends a process without memory for thread-local data.
+    ending = tmp_path / "reader"
+    ending.write_text("#!/bin/sh\nprintf '\\000\\000\\000\\012{\"size\":0}'\nhead -c 1 >/dev/null\nexit 127\n")
+    ending.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(ending))
+    assert "needs more memory than a file may" in await refusal(IsolatedParser(), "a.html", HTML)
 
 
 async def test_who_is_cancelled_leaves_no_child_behind(parser: IsolatedParser) -> None:
