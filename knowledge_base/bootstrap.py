@@ -69,7 +69,7 @@ def build_knowledge_base(
     engine = create_engine(sqlite_url(folder / "catalog.db"))
     catalog = SqlCatalog(engine)
     embedder = OnnxEmbedder()
-    index = LanceIndex(folder / "index", embedder.dimension)
+    index = build_index(settings, folder, embedder.dimension)
     objects = LocalObjects(settings.objects_url or f"file://{(folder / 'objects').absolute()}")
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
@@ -98,6 +98,11 @@ def build_knowledge_base(
         search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
         worker=worker,
     )
+
+
+def build_index(settings: KnowledgeBaseSettings, folder: Path, dimension: int) -> ChunkIndex:
+    """The search index of the settings; `folder` is this vertical's, `dimension` that of the vectors."""
+    return LanceIndex(folder / "index", dimension)
 
 
 def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:
