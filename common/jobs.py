@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     JSON,
@@ -112,8 +112,40 @@ async def enqueue(
     return added
 
 
-class JobQueue:
-    """Hands out jobs to workers of any process."""
+class JobQueue(Protocol):
+    """Hands out jobs to workers of any process. The queue is where the jobs are: in SQL here, or beside a catalogue."""
+
+    lease_seconds: float
+
+    async def claim(self, limit: int) -> list[Job]:
+        """Take jobs that are ready, or whose worker's lease ran out."""
+
+    async def heartbeat(self, claimed: Sequence[Job]) -> None:
+        """Extend the lease of jobs that are still being worked on."""
+
+    async def finish(self, finished: Sequence[Job]) -> None:
+        """Mark jobs done; those that somebody else has claimed since are left to him."""
+
+    async def fail(self, job: Job, error: str, retry: bool) -> None:
+        """Try again with a growing pause, or give up. A worker that was killed does not count as a failure."""
+
+    async def record(
+        self, batch: str, tenant: str, subject: str, payload: dict[str, Any], state: str, error: str | None = None
+    ) -> None:
+        """Add what needs no work to a batch: `done` already, or `failed` for good."""
+
+    async def progress(self, batch: str) -> Progress | None:
+        """Counts of a batch and its first 20 errors, or None."""
+
+    async def newest(self, tenant: str, subject: str | None, limit: int) -> list[Progress]:
+        """The batches of a tenant, or of one person, that began last; without their errors."""
+
+    async def pending(self) -> int:
+        """Jobs that are not finished."""
+
+
+class SqlJobQueue:
+    """The queue in a table of jobs."""
 
     def __init__(self, engine: AsyncEngine, worker: str, lease_seconds: float = 60.0) -> None:
         self._engine = engine

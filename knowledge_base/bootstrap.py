@@ -16,7 +16,7 @@ from common.databases import create_engine, sqlite_url
 from common.files import EicarScanner, Scanner
 from common.files.clamd import ClamdScanner
 from common.garbage import settle_again
-from common.jobs import JobQueue
+from common.jobs import JobQueue, SqlJobQueue
 from common.settings import CommonSettings
 from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.adapters.local_objects import LocalObjects
@@ -74,7 +74,7 @@ def build_knowledge_base(
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
     reranker = OnnxReranker(settings.reranker) if settings.reranker else None
-    queue = JobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
+    queue = SqlJobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
     library = Library(catalog, objects, FileCheck(settings.max_file_bytes, scanner), worker.change_access)
     rules = settings.file_rules

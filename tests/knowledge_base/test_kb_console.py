@@ -220,13 +220,13 @@ async def test_a_refused_document_is_named_with_its_reason_and_a_running_job_ren
     visitors: Visitors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = await visitors.browser(ALICE)
-    from common.jobs import JobQueue, Progress
+    from common.jobs import Progress, SqlJobQueue
 
     async def running(*_: Any) -> Progress:
         errors = [{"document_id": "bad", "name": "bad.pdf", "error": f"It is damaged. {SCRIPT}"}]
         return Progress("b", "acme", "alice", 4, 1, 1, 0.0, errors)
 
-    monkeypatch.setattr(JobQueue, "progress", running)
+    monkeypatch.setattr(SqlJobQueue, "progress", running)
     page = (await alice.get("/console/jobs/b")).text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
     assert "It is damaged. &lt;script&gt;" in page and 'max="4" value="2"' in page and "Refused: 1" in page
