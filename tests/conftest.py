@@ -2,31 +2,55 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.services import kubernetes, mongodb, postgres, redis
+from tests.services import elasticsearch, kubernetes, mongodb, postgres, redis
+from tests.services.ahead import Ahead, Start, stop
+
+SLOW_TO_START: dict[str, tuple[str, Start]] = {
+    "elasticsearch_url": ("elasticsearch", elasticsearch.start),
+    "mongodb_url": ("mongodb", mongodb.start),
+    "postgres_url": ("postgres", postgres.start),
+}
+"""Fixture -> name and start of its server. Those that a run needs are started together, before its first test."""
+AHEAD = Ahead()
 
 
-def service(name: str, remedy: str, start: Callable[[], Iterator[str]]) -> Iterator[str]:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly:
+        return
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for fixture in sorted(needed & set(SLOW_TO_START)):
+        name, start = SLOW_TO_START[fixture]
+        if not _given(name):
+            AHEAD.begin(name, start)
+
+
+def pytest_sessionfinish() -> None:
+    AHEAD.stop_others()
+
+
+def _given(name: str) -> str | None:
+    return os.environ.get(f"TEST_{name.upper()}_URL")
+
+
+def service(name: str, remedy: str, start: Start) -> Iterator[str]:
     """URL of a real server. What cannot be had is skipped with the line that would bring it; with CI=true it fails."""
-    given = os.environ.get(f"TEST_{name.upper()}_URL")
-    if given:
+    if given := _given(name):
         yield given
         return
     try:
-        running = start()
-        url = next(running)
+        url, running = AHEAD.take(name, start)
     except Exception as error:
         message = f"{name} cannot be had ({type(error).__name__}: {error}); to bring it: {remedy}"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
     yield url
-    for _ in running:
-        pass
+    stop(running)
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +89,12 @@ def mongodb_url() -> Iterator[str]:
 def mongodb_database(mongodb_url: str) -> str:
     """URL of a new, empty database."""
     return f"{mongodb_url.rstrip('/')}/test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url() -> Iterator[str]:
+    """A node of its own; tests take index names of their own."""
+    yield from service("elasticsearch", elasticsearch.REMEDY, elasticsearch.start)
 
 
 @pytest.fixture(scope="session")
