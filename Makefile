@@ -22,7 +22,7 @@ setup: $(VENV)/.ready ## the environment alone
 setup-dev: $(VENV)/.ready-dev ## the environment with what tests and linters need
 
 test: $(VENV)/.ready-dev ## the test suite, against real servers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 test-slow: $(VENV)/.ready-dev ## kill and chaos runs, browser, forks
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -102,3 +102,10 @@ def kubernetes_folder() -> Iterator[Path]:
     """Folder with `admin.kubeconfig` and `audit.log` of a real control plane."""
     for folder in service("kubernetes", kubernetes.REMEDY, kubernetes.start):
         yield Path(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file stays in one process, and so do all tests of the one server that is too large to run twice."""
+    for item in items:
+        heavy = "kubernetes_folder" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("kubernetes" if heavy else item.path.name))

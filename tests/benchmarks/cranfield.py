@@ -1,4 +1,4 @@
-"""How well search finds, on a collection whose answers are known, and how fast documents become searchable."""
+"""How well search finds, on a collection whose answers are known."""
 
 import asyncio
 import tempfile
@@ -27,9 +27,7 @@ documents. nDCG@10 is linear in the gain (5 - code), the ideal has all judged do
 beforehand on whole documents: BM25 (bm25s), vectors of the same model, and reciprocal rank fusion of both.
 `hybrid` uses the weight as shipped, which has seen all questions. What a fusion is worth on questions that its weight
 has not seen is in the second table: odd and even questions in turn, weights in steps of 0.05. The interval is that of
-a paired bootstrap, p that of a paired randomisation test, both over the questions. The
-embedder's own speed is that of a sample of 200 documents, the same texts with the same threads, measured in slices
-between the worker's batches."""
+a paired bootstrap, p that of a paired randomisation test, both over the questions."""
 
 YARDSTICKS: dict[Mode, float] = {"text": 0.528, "vector": 0.509, "hybrid": 0.561}
 LIMITS = {"text": 0.525, "vector": 0.505, "hybrid, cross-validated": 0.568}
@@ -69,7 +67,7 @@ def run(run: Run) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         ingested, answers, judged = asyncio.run(_measure(run, collection, Path(folder)))
     return Result(
-        tables=[_quality(collection, answers), fusion_table(judged), _ingestion(ingested)],
+        tables=[_quality(collection, answers), fusion_table(judged)],
         targets=_targets(collection, answers, judged),
         notes=[f"Refused: {'; '.join(ingested.refused)}."] if ingested.refused else [],
         plot=_plot(collection, answers),
@@ -139,19 +137,10 @@ def _targets(collection: Collection, answers: Mapping[Mode, Answers], judged: Se
     ]
 
 
-def _ingestion(ingested: Ingested) -> Table:
-    row = [str(ingested.documents), str(ingested.chunks)]
-    row += [f"{ingested.accepting.seconds:.1f}", f"{ingested.indexing.seconds:.1f}"]
-    row += [f"{ingested.per_second:.1f}", f"{ingested.embedder_per_second:.1f}"]
-    row.append(f"{ingested.per_second / ingested.embedder_per_second:.0%}")
-    columns = ["documents", "chunks", "accepted, s", "indexed, s", "documents/s", "the embedder's own", "share"]
-    return Table(title="Ingestion", columns=columns, rows=[row])
-
-
 def _plot(collection: Collection, answers: Mapping[Mode, Answers]) -> Bars:
     measured = [round(found.ndcg(collection), 3) for found in answers.values()]
     series = {"yardstick": [YARDSTICKS[mode] for mode in answers], "this knowledge base": measured}
     return Bars(title="Cranfield, nDCG@10", axis="nDCG@10", groups=list(answers), series=series)
 
 
-BENCHMARK = Benchmark("cranfield", "Search quality and ingestion", ABOUT, run)
+BENCHMARK = Benchmark("cranfield", "Search quality", ABOUT, run)

@@ -47,10 +47,10 @@ class Portion:
 
 
 def write_documents(folder: Path, count: int) -> Sequence[str]:
-    """Markdown files with the texts of the Cranfield collection, over again until there are enough; in portions."""
+    """Markdown files, in portions. Each has another text: the vectors of known ones are kept."""
     readable = [abstract for abstract in read_collection().abstracts if abstract.text]
     documents = [f"# {abstract.title}\n\n{abstract.text}\n" for abstract in readable]
-    texts = [documents[number % len(documents)] for number in range(count)]
+    texts = documents[:count]
     for number, text in enumerate(texts):
         file = folder / f"{number // PORTION:03}" / f"{number:05}.md"
         file.parent.mkdir(exist_ok=True, parents=True)

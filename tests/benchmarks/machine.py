@@ -2,7 +2,6 @@
 
 import os
 import platform
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,19 +19,6 @@ def cpu_seconds(pid: int) -> float:
     # The name, in parentheses, may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-class Watch:
-    """Adds up the seconds of the blocks that it is put around."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._started
 
 
 def resident_bytes() -> int:
