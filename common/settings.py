@@ -21,6 +21,8 @@ def _split(value: Any) -> Any:
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 """A list that is written as `a,b,c` in the environment."""
+RootKey = Annotated[SecretStr, Field(min_length=32)]
+RootKeys = Annotated[list[RootKey], NoDecode, BeforeValidator(_split)]
 
 
 class CommonSettings(BaseSettings):
@@ -34,6 +36,12 @@ class CommonSettings(BaseSettings):
     data_dir: Path = Field(Path(".triptych"), description="folder of the embedded profile's data")
     signing_key: SecretStr | None = Field(
         None, min_length=32, description="root of all derived keys, the same on all replicas; embedded makes its own"
+    )
+    encryption_key: RootKey | None = Field(
+        None, description="root of the keys that seal data at rest; default: the signing key"
+    )
+    encryption_old_keys: RootKeys = Field(
+        [], description="earlier encryption or signing keys: what they sealed can still be read"
     )
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the audit log; embedded: a file in data_dir"

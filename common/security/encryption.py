@@ -1,0 +1,93 @@
+"""Seals data at rest: AES-256-GCM with a data key of its own for each value, key ids, rotation.
+
+A sealed value is: version (1 byte), key id (4), salt (24), ciphertext with its tag (16 more than the plain text).
+"""
+
+import hmac
+import json
+import os
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from common.security.signing import SigningKey, load_signing_key
+from common.settings import CommonSettings
+
+VERSION = b"\x01"
+ID_BYTES, SALT_BYTES = 4, 24
+HEADER_BYTES = len(VERSION) + ID_BYTES + SALT_BYTES
+
+
+class CannotOpen(Exception):
+    """A sealed value was changed, moved to another place, or its key is not there any more."""
+
+
+def place(*parts: str) -> bytes:
+    """Where a value belongs (table, column, row), as additional data: it opens nowhere else."""
+    return json.dumps(parts, ensure_ascii=False).encode()
+
+
+class _Key:
+    def __init__(self, root: SigningKey) -> None:
+        self.id = root.derive("encryption-key-id")[:ID_BYTES]
+        self._values = root.derive("encryption")
+        self._index = root.derive("blind-index")
+
+    def cipher(self, header: bytes) -> tuple[AESGCM, bytes]:
+        """Data key and nonce of one value. Each is used once: the header has a salt of 192 random bits."""
+        material = HKDFExpand(SHA256(), length=44, info=b"triptych/value/" + header).derive(self._values)
+        return AESGCM(material[:32]), material[32:]
+
+    def index(self, value: str, field: str) -> str:
+        return hmac.digest(self._index, place(field, value), "sha256").hex()
+
+
+class Keyring:
+    """Seals with the newest key and opens with any. Keys never appear in `repr`."""
+
+    def __init__(self, newest: SigningKey, older: Sequence[SigningKey] = ()) -> None:
+        self._keys = [_Key(root) for root in (newest, *older)]
+        self._by_id = {key.id: key for key in reversed(self._keys)}
+
+    def seal(self, plain: bytes, aad: bytes) -> bytes:
+        """Only `open` with the same additional data (see `place`) gives it back."""
+        header = VERSION + self._keys[0].id + os.urandom(SALT_BYTES)
+        cipher, nonce = self._keys[0].cipher(header)
+        return header + cipher.encrypt(nonce, plain, header + aad)
+
+    def open(self, sealed: bytes, aad: bytes) -> bytes:
+        """The plain text. Raises CannotOpen."""
+        header = sealed[:HEADER_BYTES]
+        key = self._by_id.get(header[len(VERSION) : len(VERSION) + ID_BYTES])
+        if not sealed.startswith(VERSION) or len(header) < HEADER_BYTES:
+            raise CannotOpen("this is not a sealed value")
+        if key is None:
+            raise CannotOpen("it was sealed with another key: TRIPTYCH_ENCRYPTION_OLD_KEYS names keys that still open")
+        cipher, nonce = key.cipher(header)
+        try:
+            return cipher.decrypt(nonce, sealed[HEADER_BYTES:], header + aad)
+        except InvalidTag:
+            raise CannotOpen("it was changed, or moved from another place") from None
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether it was sealed with the newest key."""
+        return sealed.startswith(VERSION + self._keys[0].id)
+
+    def index(self, value: str, field: str) -> str:
+        """A keyed hash by which equal values are found without being stored (blind index, HMAC-SHA256)."""
+        return self._keys[0].index(value, field)
+
+    def indexes(self, value: str, field: str) -> list[str]:
+        """What `index` says with each key, newest first: rows that an older key wrote are found, too."""
+        return [key.index(value, field) for key in self._keys]
+
+
+def load_keyring(settings: CommonSettings) -> Keyring:
+    """The keys of the settings; without any, one that is derived from the signing key. Raises SettingsError."""
+    older = [SigningKey(secret.get_secret_value().encode()) for secret in settings.encryption_old_keys]
+    if settings.encryption_key is None:
+        return Keyring(load_signing_key(settings), older)
+    return Keyring(SigningKey(settings.encryption_key.get_secret_value().encode()), older)
