@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import elasticsearch, kubernetes, mongodb, postgres, redis
+from tests.services import azure, elasticsearch, kubernetes, mongodb, postgres, redis, s3
 from tests.services.ahead import Ahead, Start, stop
 
 SLOW_TO_START: dict[str, tuple[str, Start]] = {
+    "azure_url": ("azure", azure.start),
     "elasticsearch_url": ("elasticsearch", elasticsearch.start),
     "mongodb_url": ("mongodb", mongodb.start),
     "postgres_url": ("postgres", postgres.start),
+    "s3_url": ("s3", s3.start),
 }
 """Fixture -> name and start of its server. Those that a run needs are started together, before its first test."""
 AHEAD = Ahead()
@@ -95,6 +97,18 @@ def mongodb_database(mongodb_url: str) -> str:
 def elasticsearch_url() -> Iterator[str]:
     """A node of its own; tests take index names of their own."""
     yield from service("elasticsearch", elasticsearch.REMEDY, elasticsearch.start)
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """http://KEY:SECRET@HOST:PORT/BUCKET; tests take prefixes of their own."""
+    yield from service("s3", s3.REMEDY, s3.start)
+
+
+@pytest.fixture(scope="session")
+def azure_url() -> Iterator[str]:
+    """http://ACCOUNT:KEY@HOST:PORT/CONTAINER; tests take prefixes of their own."""
+    yield from service("azure", azure.REMEDY, azure.start)
 
 
 @pytest.fixture(scope="session")

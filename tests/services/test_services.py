@@ -1,13 +1,21 @@
 """The servers are what tests take them for."""
 
+import re
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
+import obstore
 import pytest
+from botocore.exceptions import ClientError
 from elasticsearch import AsyncElasticsearch
+from obstore.exceptions import PermissionDeniedError
+from obstore.store import AzureStore
 from pymongo import AsyncMongoClient
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.services import s3
 from tests.services.ahead import Ahead, stop
 
 
@@ -38,6 +46,26 @@ async def test_elasticsearch_analyses_english(elasticsearch_url: str) -> None:
             tokenizer="standard", filter=[*filters, "asciifolding"], text="turbine's cafés"
         )
         assert [token["token"] for token in found["tokens"]] == ["turbin", "cafe"]
+
+
+def test_s3_lets_nobody_in_without_the_key(s3_url: str) -> None:
+    there, bucket = s3.client(s3_url), urlsplit(s3_url).path.strip("/")
+    there.put_object(Bucket=bucket, Key="services/one", Body=b"1")
+    assert there.get_object(Bucket=bucket, Key="services/one")["Body"].read() == b"1"
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch|403"):
+        s3.client(re.sub(r":[0-9a-f]+@", ":wrong@", s3_url)).get_object(Bucket=bucket, Key="services/one")
+
+
+async def test_azure_lets_nobody_in_without_the_key(azure_url: str) -> None:
+    parts = urlsplit(azure_url)
+    given = {"account_name": parts.username, "endpoint": f"http://127.0.0.1:{parts.port}/{parts.username}"}
+    options: Any = {"client_options": {"allow_http": True}, **given}
+    there = AzureStore(parts.path.strip("/"), account_key=parts.password, **options)
+    await obstore.put_async(there, "services/one", b"1")
+    assert bytes(await (await obstore.get_async(there, "services/one")).bytes_async()) == b"1"
+    wrong = AzureStore(parts.path.strip("/"), account_key="0" * 64, **options)
+    with pytest.raises(PermissionDeniedError):
+        await obstore.get_async(wrong, "services/one")
 
 
 def test_servers_that_nobody_took_are_stopped() -> None:
