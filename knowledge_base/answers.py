@@ -135,11 +135,14 @@ class JobError(BaseModel):
 
 class JobStatus(BaseModel):
     job_id: str
-    state: Literal["queued", "running", "finished", "failed"]
+    state: Literal["queued", "running", "finished", "failed", "cancelled"]
     total: int
     done: int
     failed: int
+    cancelled: int
     percent: float
+    per_second: float = Field(description="documents a second, lately")
+    seconds_left: float | None = Field(description="at that rate; null while nothing moves")
     errors: list[JobError] = Field(description="the first 20")
 
 
@@ -249,13 +252,16 @@ def document_text(version: Version, text: Untrusted, start: int = 0) -> Document
 
 
 def job_status(progress: Progress) -> JobStatus:
-    finished = progress.done + progress.failed
+    left = progress.seconds_left
     return JobStatus(
         job_id=progress.batch,
         state=progress.state,
         total=progress.total,
         done=progress.done,
         failed=progress.failed,
-        percent=round(100 * finished / progress.total, 1),
+        cancelled=progress.cancelled,
+        percent=round(100 * progress.ended / progress.total, 1),
+        per_second=round(progress.rate, 2),
+        seconds_left=None if left is None else round(left, 1),
         errors=[JobError(document_id=e["document_id"], reason=str(e["error"])) for e in progress.errors],
     )

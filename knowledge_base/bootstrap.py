@@ -16,7 +16,8 @@ from common.databases import create_engine, sqlite_url
 from common.files import EicarScanner, Scanner
 from common.files.clamd import ClamdScanner
 from common.garbage import settle_again
-from common.jobs import JobQueue, SqlJobQueue
+from common.jobs import JobQueue, Retry
+from common.jobs.sql import SqlJobQueue
 from common.settings import CommonSettings
 from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.adapters.local_objects import LocalObjects
@@ -74,7 +75,8 @@ def build_knowledge_base(
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
     reranker = OnnxReranker(settings.reranker) if settings.reranker else None
-    queue = SqlJobQueue(engine, f"{socket.gethostname()}-{os.getpid()}")
+    retry = Retry(settings.job_tries)
+    queue = SqlJobQueue(engine, f"{socket.gethostname()}-{os.getpid()}", settings.job_lease_seconds, retry)
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
     library = Library(catalog, objects, FileCheck(settings.max_file_bytes, scanner), worker.change_access)
     rules = settings.file_rules

@@ -34,6 +34,10 @@ class KnowledgeBaseSettings(BaseSettings):
     vector_weight: float = Field(VECTOR_WEIGHT, ge=0, le=1, description="share of the vectors in a convex fusion")
     reranker: Path | None = Field(None, description="folder of a cross-encoder, model.onnx and tokenizer.json")
     rerank_seconds: float = Field(0.5, gt=0, le=30, description="after it the order stays as it was")
+    job_tries: int = Field(5, ge=1, le=20, description="failed tries until a job becomes a dead letter")
+    job_lease_seconds: float = Field(
+        60.0, ge=1, le=3600, description="time after which a job whose worker is not heard of is somebody else's"
+    )
     worker: bool = Field(True, description="work on ingest jobs inside the server process")
 
     @property

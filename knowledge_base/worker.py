@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from common.errors import AppError, NotFound
+from common.errors import AppError, NotFound, Unavailable
 from common.jobs import Job, JobQueue
 from knowledge_base.chunking import chunk, embedding_text
 from knowledge_base.documents import Chunk, IndexedChunk, Published, Task, Vector, Version
@@ -100,7 +100,7 @@ class IngestWorker:
         async with self._leased(jobs):
             prepared = await self._prepare(jobs)
             async with self._writing:
-                await self._publish(prepared)
+                await self._publish_or_fail(prepared)
 
     async def _tidy(self) -> None:
         """Others change the index, too, so it is asked each time."""
@@ -142,6 +142,8 @@ class IngestWorker:
                 await self._queue.finish([job])
         except (Refused, NotFound) as error:
             await self._queue.fail(job, str(error), retry=False)
+        except Unavailable as error:
+            await self._queue.release([job], str(error))
         except Exception as error:
             log.error("ingest.document_failed", document_id=task.document_id, exc_info=error)
             known = isinstance(error, AppError)
@@ -183,6 +185,21 @@ class IngestWorker:
         published = Published(version.tenant, version.document_id, version.version, title, text_key, version.created_at)
         indexed = [_indexed(version, published, *each) for each in zip(chunks, vectors, strict=True)]
         return Prepared(job, published, indexed)
+
+    async def _publish_or_fail(self, prepared: Sequence[Prepared]) -> None:
+        """Together; if that fails one by one, so that the one that cannot be written does not hold up the others."""
+        jobs = [document.job for document in prepared]
+        try:
+            await self._publish(prepared)
+        except Unavailable as error:
+            await self._queue.release(jobs, str(error))
+        except Exception as error:
+            log.error("ingest.publish_failed", documents=len(prepared), exc_info=error)
+            if len(prepared) == 1:
+                await self._queue.fail(jobs[0], "It could not be written; see the log.", retry=True)
+                return
+            for document in prepared:
+                await self._publish_or_fail([document])
 
     async def _publish(self, prepared: Sequence[Prepared]) -> None:
         if not prepared:

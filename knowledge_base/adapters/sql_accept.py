@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common import jobs
 from common.errors import Conflict
+from common.jobs.sql_table import enqueue
 from common.security.access import ANYONE, Access, AccessScope, may_read
 from knowledge_base.adapters.sql_filter import fact_rows, facts
 from knowledge_base.adapters.sql_tables import access_of, documents, readers, versions
@@ -62,7 +62,7 @@ async def accept(
         if values := [row for item, number in taken for row in fact_rows(item.document, number)]:
             await connection.execute(insert(facts), values)
         tasks = [Task("ingest", i.document.document_id, number, i.document.name, i.life) for i, number in taken]
-        await jobs.enqueue(connection, batch, caller.tenant, caller.subject, [task.payload for task in tasks])
+        await enqueue(connection, batch, caller.tenant, caller.subject, [task.payload for task in tasks])
     return answers
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import jobs
 from common.databases import read_write
 from common.errors import Conflict, NotFound
-from common.jobs import Job, enqueue
+from common.jobs import Job
+from common.jobs.sql_table import create_table, enqueue
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.sql_accept import accept, write_rights
 from knowledge_base.adapters.sql_browse import facets_of, page_of, position_of
@@ -44,7 +44,7 @@ class SqlCatalog:
         """Make the tables that are missing."""
         async with self._writer.begin() as connection:
             await connection.run_sync(metadata.create_all)
-            await connection.run_sync(jobs.metadata.create_all)
+            await create_table(connection)
 
     async def lives(self, tenant: str, document_ids: Sequence[str]) -> dict[str, int]:
         """See Catalog."""

@@ -220,7 +220,8 @@ async def test_a_refused_document_is_named_with_its_reason_and_a_running_job_ren
     visitors: Visitors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = await visitors.browser(ALICE)
-    from common.jobs import Progress, SqlJobQueue
+    from common.jobs import Progress
+    from common.jobs.sql import SqlJobQueue
 
     async def running(*_: Any) -> Progress:
         errors = [{"document_id": "bad", "name": "bad.pdf", "error": f"It is damaged. {SCRIPT}"}]

@@ -39,7 +39,7 @@ async def claimed(knowledge_base: KnowledgeBase) -> Job:
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """All leases are over."""
-    monkeypatch.setattr("common.jobs.time.time", lambda now=time.time: now() + 61)
+    monkeypatch.setattr("common.jobs.sql.time.time", lambda now=time.time: now() + 61)
 
 
 def left_in(folder: Path) -> list[str]:

@@ -1,0 +1,67 @@
+"""What a worker does about backends that are away, and documents that cannot be written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from common.errors import Unavailable
+from common.jobs import Retry, new_batch
+from common.jobs.sql import SqlJobQueue
+from common.security.access import AccessScope
+from knowledge_base.bootstrap import KnowledgeBase
+from knowledge_base.documents import IndexedChunk
+from tests.support.knowledge import document, knowledge_base_in
+
+OPERATOR = AccessScope("acme", "operator", clearance="restricted")
+
+
+def at_once(knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between tries."""
+    assert isinstance(knowledge_base.queue, SqlJobQueue)
+    monkeypatch.setattr(knowledge_base.queue, "_retry", Retry(tries=3, max_pause_seconds=0))
+
+
+async def test_an_index_that_is_away_costs_no_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with knowledge_base_in(tmp_path) as kb:
+        at_once(kb, monkeypatch)
+        batch = new_batch()
+        await kb.library.add_all([document(f"d{n}", f"Tea {n}.") for n in range(3)], OPERATOR, batch)
+        with monkeypatch.context() as away:
+
+            async def unavailable(chunks: Sequence[IndexedChunk]) -> None:
+                raise Unavailable("The index does not answer.")
+
+            away.setattr(kb.index, "add", unavailable)
+            for _ in range(5):
+                assert await kb.worker.work_once() == 3
+        assert (await kb.queue.depth()).dead == 0
+        await kb.worker.work_once()
+        status = await kb.queue.progress(batch)
+        assert status and (status.state, status.done) == ("finished", 3)
+
+
+async def test_one_document_that_cannot_be_written_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with knowledge_base_in(tmp_path) as kb:
+        at_once(kb, monkeypatch)
+        batch, add = new_batch(), kb.index.add
+
+        async def but_not_one(chunks: Sequence[IndexedChunk]) -> None:
+            if any(part.document_id == "d1" for part in chunks):
+                raise RuntimeError("a field of d1 has the wrong type")
+            await add(chunks)
+
+        monkeypatch.setattr(kb.index, "add", but_not_one)
+        await kb.library.add_all([document(f"d{n}", f"Tea {n}.") for n in range(3)], OPERATOR, batch)
+        while await kb.worker.work_once():
+            pass
+        status = await kb.queue.progress(batch)
+        assert status and (status.done, status.failed) == (2, 1)
+        [letter] = await kb.queue.dead_letters("acme", 5)
+        assert letter.job.payload["document_id"] == "d1" and "wrong type" not in letter.error
+        monkeypatch.setattr(kb.index, "add", add)
+        assert await kb.queue.replay([letter.job.id]) == 1
+        await kb.worker.work_once()
+        assert (await kb.library.fetch("d1", OPERATOR)).text == "Tea 1."
