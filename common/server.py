@@ -79,11 +79,7 @@ def build_app(
     `larger_bodies` are the paths that take more bytes than the settings allow elsewhere.
     """
     app = server.http_app(path="/mcp", stateless_http=True, host_origin_protection=False)
-    # In the same application, not around it: a second one would cost each call a tenth of a millisecond.
-    app.router.routes[:0] = _metadata(runtime, base_url)
-    app.router.routes.extend([*_operations(runtime), *pages])
-    for guard in reversed(_guards(runtime, larger_bodies)):
-        app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
+    surround(app, runtime, base_url, pages, larger_bodies)
     serve = app.router.lifespan_context
 
     @asynccontextmanager
@@ -94,6 +90,21 @@ def build_app(
 
     app.router.lifespan_context = lifespan
     return app
+
+
+def surround(
+    app: Starlette,
+    runtime: Runtime,
+    base_url: str,
+    pages: Sequence[BaseRoute] = (),
+    larger_bodies: Mapping[str, int] | None = None,
+) -> None:
+    """Put around an application that serves `/mcp` what every server has: guards, metadata, health, metrics, pages."""
+    # In the same application, not around it: a second one would cost each call a tenth of a millisecond.
+    app.router.routes[:0] = _metadata(runtime, base_url)
+    app.router.routes.extend([*_operations(runtime), *pages])
+    for guard in reversed(_guards(runtime, larger_bodies)):
+        app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
 
 
 def _guards(runtime: Runtime, larger_bodies: Mapping[str, int] | None) -> list[Middleware]:

@@ -1,5 +1,6 @@
 """Writes `.env.example` from the settings classes: `python -m infra.env_example > .env.example`."""
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from common.settings import CommonSettings
-from infra.cli.verticals import load_vertical, vertical_names
+from infra.cli.verticals import load_vertical, server_names
 
 HEADER = """# Every setting, with its default. Copy this file to .env and change what you need.
 # Any of them can be given in the environment instead, which wins. An unknown or wrong one stops the start.
@@ -20,6 +21,8 @@ def _shown(default: Any) -> str:
         return ""
     if isinstance(default, SecretStr):
         return default.get_secret_value()
+    if isinstance(default, dict):
+        return json.dumps(default)
     if isinstance(default, list):
         return ",".join(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
@@ -36,7 +39,7 @@ def settings_lines(cls: type[BaseSettings]) -> Iterator[str]:
 
 def render() -> str:
     """The whole file."""
-    classes: list[type[BaseSettings]] = [CommonSettings, *(load_vertical(name).settings for name in vertical_names())]
+    classes: list[type[BaseSettings]] = [CommonSettings, *(load_vertical(name).settings for name in server_names())]
     return HEADER + "\n".join(line for cls in classes for line in settings_lines(cls)) + "\n"
 
 

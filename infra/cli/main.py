@@ -10,7 +10,7 @@ import typer
 from common.errors import AppError, SettingsError
 from common.garbage import pause_collection
 from infra.cli.lazy import LazyGroup
-from infra.cli.verticals import load_vertical, vertical_names
+from infra.cli.verticals import load_vertical, server_names, vertical_names
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -25,6 +25,7 @@ for vertical in map(load_vertical, vertical_names()):
         app.command()(command)
 
 Name = StrEnum("Name", {name: name for name in vertical_names()})  # type: ignore[misc]
+Server = StrEnum("Server", {name: name for name in server_names()})  # type: ignore[misc]
 
 
 class Transport(StrEnum):
@@ -42,11 +43,14 @@ DataDir = Annotated[Path | None, typer.Option(help="folder of the embedded profi
 
 @app.command()
 def serve(
-    name: Annotated[Name, typer.Argument(help="which server")],
+    name: Annotated[Server, typer.Argument(help="which server")],
     transport: Annotated[Transport, typer.Option(help="http, or stdio for a client that starts it")] = Transport.http,
     host: Annotated[str, typer.Option(help="address to bind; other than loopback only behind TLS")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="default: 8001 knowledge-base, 8002 devops, 8003 support-hub", min=0, max=65535)
+        int | None,
+        typer.Option(
+            help="default: 8000 gateway, 8001 knowledge-base, 8002 devops, 8003 support-hub", min=0, max=65535
+        ),
     ] = None,
     profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
     data_dir: DataDir = None,

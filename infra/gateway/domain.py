@@ -1,0 +1,73 @@
+"""A domain: its replicas, which of them answer, and how much it may take of the gateway."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from common.errors import Unavailable
+from common.http.upstream import Meter
+from common.resilience.breaker import Breaker
+from common.resilience.bulkhead import Bulkhead
+from infra.gateway.messages import Era
+from infra.gateway.ring import Ring
+from infra.gateway.settings import DomainLimits
+from infra.gateway.wire import Wire
+
+State = Literal["unknown", "ready", "draining", "down"]
+USABLE: tuple[State, ...] = ("ready", "unknown")
+
+
+@dataclass
+class Replica:
+    """One server process of a domain."""
+
+    name: str
+    """`kb/1`: in metrics, pages and logs."""
+    url: str
+    breaker: Breaker
+    meter: Meter
+    state: State = "unknown"
+    in_flight: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def usable(self) -> bool:
+        return self.state in USABLE and self.breaker.state != "open"
+
+
+@dataclass
+class Domain:
+    """All that serves one tool prefix."""
+
+    prefix: str
+    replicas: Sequence[Replica]
+    limits: DomainLimits
+    bulkhead: Bulkhead
+    wire: Wire
+    check_seconds: float
+    era: Era | None = None
+    """What it is spoken to in; None until it was asked."""
+
+    def __post_init__(self) -> None:
+        self._by_name = {replica.name: replica for replica in self.replicas}
+        self._ring = Ring(list(self._by_name))
+
+    @property
+    def up(self) -> bool:
+        return any(replica.usable for replica in self.replicas)
+
+    def choose(self, key: str, tried: Sequence[Replica] = ()) -> Replica | None:
+        """The replica for this key's next try, or None if each usable one was tried."""
+        usable = [each.name for each in self.replicas if each.usable and each not in tried]
+        if not usable:
+            return None
+        return self._by_name[self._ring.pick(key, usable, lambda name: self._by_name[name].in_flight)]
+
+    def unavailable(self) -> Unavailable:
+        """What a call is told while no replica can be used."""
+        return Unavailable(
+            f"The servers behind {self.prefix}_* do not answer at the moment; all other tools work.",
+            "Go on with those, and try this again then.",
+            retry_after=max(self.check_seconds, 1.0),
+        )

@@ -1,0 +1,61 @@
+"""A request as its domain gets it: in the domain's era, with the caller's own token, and nothing else of the caller."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp.shared.inbound import NAME_BEARING_METHODS, encode_header_value
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
+
+from infra.gateway.messages import Era, Message, encode
+
+PASSED_ON = ("traceparent", "tracestate")
+PARAMETERS = "mcp-param-"
+OWN_META = {
+    PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION,
+    CLIENT_INFO_META_KEY: {"name": "triptych-gateway", "version": "1"},
+    CLIENT_CAPABILITIES_META_KEY: {},
+}
+"""What the gateway says of itself, for itself and for clients of before 2026-07-28, which cannot be asked anything."""
+
+
+def request_body(era: Era, id: int | str | None, method: str, params: dict[str, Any]) -> bytes:
+    """The JSON-RPC request. Raises ValueError for what is no JSON."""
+    meta = params.get("_meta")
+    meta = meta if isinstance(meta, dict) else {}
+    if era == "modern":
+        if PROTOCOL_VERSION_META_KEY not in meta:
+            params = {**params, "_meta": {**meta, **OWN_META}}
+    elif meta:
+        kept = {key: value for key, value in meta.items() if not key.startswith("io.modelcontextprotocol/")}
+        params = {**params, "_meta": kept}
+    return encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
+def request_headers(
+    era: Era, method: str, params: Mapping[str, Any], authorization: str, request_id: str, address: str = ""
+) -> dict[str, str]:
+    """Headers that say the same as the body; made anew, so that no header of the caller decides anything."""
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Authorization": authorization,
+        "X-Request-Id": request_id,
+        "MCP-Protocol-Version": LATEST_MODERN_VERSION if era == "modern" else LATEST_HANDSHAKE_VERSION,
+    }
+    if address:
+        headers["X-Forwarded-For"] = address
+    if era == "modern":
+        headers["Mcp-Method"] = method
+        name = params.get(NAME_BEARING_METHODS.get(method, ""))
+        if isinstance(name, str):
+            headers["Mcp-Name"] = encode_header_value(name)
+    return headers
+
+
+def passed_headers(message: Message, headers: Mapping[str, str]) -> dict[str, str]:
+    """What of the caller's headers the domain gets: the trace, and arguments that are mirrored into headers."""
+    kept = {name: headers[name] for name in PASSED_ON if name in headers}
+    if message.era == "modern":
+        kept |= {name: value for name, value in headers.items() if name.startswith(PARAMETERS)}
+    return kept

@@ -1,0 +1,44 @@
+"""The gateway's ASGI application: `/mcp` by itself, on the edge that every server of the suite has."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from common.console.app import console_routes
+from common.errors import SettingsError
+from common.runtime import build_runtime
+from common.server import surround
+from common.settings import CommonSettings, load_settings
+from common.vertical import Served
+from infra.gateway.bootstrap import Gateway, build_gateway, opened
+from infra.gateway.endpoint import Endpoint
+from infra.gateway.settings import GatewaySettings
+
+NAME = "gateway"
+
+
+def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
+    """The gateway, wired; connections are opened when it starts. Raises SettingsError."""
+    if stdio:
+        raise SettingsError("The gateway serves HTTP alone; over stdio connect to a domain's own server")
+    served, _ = assemble(common, load_settings(GatewaySettings), base_url)
+    return served
+
+
+def assemble(common: CommonSettings, settings: GatewaySettings, base_url: str) -> tuple[Served, Gateway]:
+    """The application, and the parts that it is made of. Raises SettingsError."""
+    runtime = build_runtime(NAME, common, [])
+    gateway = build_gateway(settings, runtime)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with runtime.opened(), opened(gateway):
+            yield
+
+    metadata = f"{(common.public_url or base_url).rstrip('/')}/.well-known/oauth-protected-resource/mcp"
+    endpoint = Endpoint(runtime, gateway.domains, gateway.lists, metadata)
+    app = Starlette(routes=[Route("/mcp", endpoint)], lifespan=lifespan)
+    surround(app, runtime, base_url, console_routes(runtime))
+    return Served(app, None, runtime), gateway
