@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.observability.call import new_request_id, request_id
-from common.resilience.rate_limit import LocalRateLimiter
+from common.resilience.failures import FailureLimit
 
 log = structlog.get_logger(__name__)
 SIGN_IN_WAIT = "triptych.sign_in_wait"
@@ -92,17 +92,17 @@ class RequestSizeLimit:
 class SignInGuard:
     """Accepts `X-API-Key`, and limits and records failed sign-ins by client address."""
 
-    def __init__(self, app: ASGIApp, failures_per_minute: int, on_failure: OnFailure) -> None:
+    def __init__(self, app: ASGIApp, failures: FailureLimit, on_failure: OnFailure) -> None:
         self.app = app
         self.on_failure = on_failure
-        self.limiter = LocalRateLimiter(failures_per_minute / 60, failures_per_minute)
+        self.failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         address = scope["client"][0] if scope.get("client") else "unknown"
-        wait = self.limiter.check(address, count=False)
-        if wait and _presents_credentials(scope):
+        wait = await self.failures.wait(address) if _presents_credentials(scope) else 0.0
+        if wait:
             # Not even looked at: a guesser learns nothing, right or wrong.
             if _is_browser(scope):
                 return await self.app({**scope, SIGN_IN_WAIT: wait}, receive, send)
@@ -114,7 +114,7 @@ class SignInGuard:
             if message["type"] == "http.response.start" and message["status"] == 401:
                 # A first request without credentials is how OAuth clients begin; it is no attempt.
                 if _presents_credentials(scope):
-                    self.limiter.check(address)
+                    await self.failures.count(address)
                     await self.on_failure(address, request_id.get(), quote(scope["path"])[:200])
             await send(message)
 

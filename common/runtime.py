@@ -12,6 +12,7 @@ from common.databases import create_engine
 from common.observability.health import Health
 from common.observability.metrics import Metrics
 from common.observability.tracing import configure_tracing
+from common.resilience.failures import FailureLimit
 from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
 from common.security.audit import AuditLog, audit_database_url, checkpoint_path
 from common.security.identity import Credentials
@@ -38,6 +39,7 @@ class Runtime:
     engine: AsyncEngine
     audit: AuditLog
     limiter: RateLimiter
+    failures: FailureLimit
     redis: "Redis | None"
     metrics: Metrics
     health: Health
@@ -68,6 +70,7 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
     audit = AuditLog(engine, name, key, checkpoint_path(settings), settings.audit_checkpoint_seconds)
     redis = _connect_redis(settings)
     health = Health()
+    metrics = Metrics(name)
 
     async def audit_writable() -> None:
         if not audit.healthy:
@@ -84,9 +87,10 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
         policy=ToolPolicy(name, [CONSOLE_POLICY, *policies]),
         engine=engine,
         audit=audit,
-        limiter=_limiter(settings, redis),
+        limiter=_limiter(settings, redis, metrics),
+        failures=_failures(settings, redis),
         redis=redis,
-        metrics=Metrics(name),
+        metrics=metrics,
         health=health,
     )
 
@@ -109,10 +113,21 @@ def _connect_redis(settings: CommonSettings) -> "Redis | None":
     )
 
 
-def _limiter(settings: CommonSettings, redis: "Redis | None") -> RateLimiter:
+def _limiter(settings: CommonSettings, redis: "Redis | None", metrics: Metrics) -> RateLimiter:
     rate, burst = settings.rate_limit_per_second, settings.rate_limit_burst
     if redis is None:
         return LocalRateLimiter(rate, burst)
     from common.resilience.redis_rate_limit import RedisRateLimiter
 
-    return RedisRateLimiter(redis, rate, burst, settings.rate_limit_outage)
+    on_outage = metrics.unshared_limits.labels(metrics.server).inc
+    return RedisRateLimiter(redis, rate, burst, settings.rate_limit_outage, on_outage=on_outage)
+
+
+def _failures(settings: CommonSettings, redis: "Redis | None") -> FailureLimit:
+    rate, burst = settings.sign_in_failures_per_minute / 60, settings.sign_in_failures_per_minute
+    if redis is None:
+        return FailureLimit(LocalRateLimiter(rate, burst))
+    from common.resilience.redis_rate_limit import RedisRateLimiter
+
+    # An outage must neither lock everybody out nor let anybody guess.
+    return FailureLimit(RedisRateLimiter(redis, rate, burst, "local", "triptych:sign-in-failures:"))

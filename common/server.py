@@ -121,7 +121,7 @@ def _guards(runtime: Runtime, larger_bodies: Mapping[str, int] | None) -> list[M
         Middleware(RequestSizeLimit, max_bytes=settings.max_request_bytes, larger=larger_bodies),
         Middleware(
             SignInGuard,
-            failures_per_minute=settings.sign_in_failures_per_minute,
+            failures=runtime.failures,
             on_failure=_record_failure(runtime),
         ),
     ]

@@ -51,6 +51,12 @@ class Metrics:
         self.sign_in_failures = Counter(
             "triptych_sign_in_failures", "Requests without valid credentials", ["server"], registry=self.registry
         )
+        self.unshared_limits = Counter(
+            "triptych_rate_limit_unshared",
+            "Calls that were limited, or not, without Redis",
+            ["server"],
+            registry=self.registry,
+        )
         self.server = server
 
     def observe(self, kind: str, action: str, outcome: str, seconds: float) -> None:

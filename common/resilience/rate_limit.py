@@ -12,6 +12,9 @@ class RateLimiter(Protocol):
     async def acquire(self, key: str) -> float:
         """0 if the call may go on (it is counted then), else the seconds to wait (not counted)."""
 
+    async def look(self, key: str) -> float:
+        """What `acquire` would answer; nothing is counted."""
+
 
 class LocalRateLimiter:
     """Limits in this process. Idle keys are forgotten, so memory is bounded."""
@@ -28,6 +31,10 @@ class LocalRateLimiter:
     async def acquire(self, key: str) -> float:
         """See RateLimiter."""
         return self.check(key)
+
+    async def look(self, key: str) -> float:
+        """See RateLimiter."""
+        return self.check(key, count=False)
 
     def check(self, key: str, count: bool = True) -> float:
         """Like `acquire`, at once; with `count=False` it only looks."""

@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
-from common.resilience.redis_rate_limit import RedisRateLimiter
+from common.resilience.redis_rate_limit import Outage, RedisRateLimiter
+from tests.services.redis import Restartable
 
 
 @pytest.fixture(params=["local", "redis"])
@@ -59,3 +60,55 @@ async def test_without_redis_a_process_may_limit_by_itself() -> None:
     waits = [await limiter.acquire("alice") for _ in range(3)]
     assert waits[:2] == [0, 0] and waits[2] > 0
     await redis.aclose()
+
+
+async def test_looking_counts_nothing(limiter: RateLimiter) -> None:
+    for _ in range(20):
+        assert await limiter.look("alice") == 0
+    assert [await limiter.acquire("alice") for _ in range(5)] == [0] * 5
+    assert await limiter.look("alice") > 0
+
+
+async def test_the_shared_limit_is_kept_to_the_microsecond(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushdb()
+        limiter = RedisRateLimiter(redis, rate=1 / 3.3333333, burst=100, outage="closed")
+        await limiter.acquire("alice")
+        first = float(await redis.get("triptych:rate:alice") or 0)
+        for _ in range(60):
+            await limiter.acquire("alice")
+        assert float(await redis.get("triptych:rate:alice") or 0) - first == pytest.approx(200, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("outage", "during"), [("open", [True] * 4), ("closed", [False] * 4), ("local", [True, True, False, False])]
+)
+async def test_an_outage_is_bridged_as_the_mode_says_and_ends_by_itself(outage: Outage, during: list[bool]) -> None:
+    now, unshared = 0.0, []
+    with Restartable() as redis_server:
+        redis = Redis.from_url(redis_server.url, socket_connect_timeout=0.2, socket_timeout=0.2, retry=None)
+        limiter = RedisRateLimiter(redis, 0.001, 2, outage, clock=lambda: now, on_outage=lambda: unshared.append(1))
+        assert [await limiter.acquire("alice") == 0 for _ in range(3)] == [True, True, False]
+        await asyncio.to_thread(redis_server.stop)
+        assert [await limiter.acquire("alice") == 0 for _ in range(4)] == during
+        assert len(unshared) == 4
+        await asyncio.to_thread(redis_server.start)
+        assert [await limiter.acquire("alice") == 0 for _ in range(2)] == during[2:] or outage == "local"
+        now += 1.01
+        # Redis forgot what was counted; it decides again.
+        assert [await limiter.acquire("bob") == 0 for _ in range(3)] == [True, True, False]
+        await redis.aclose()
+
+
+async def test_a_redis_that_hangs_delays_one_call_a_second(redis_url: str) -> None:
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    silent = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with Redis.from_url(f"redis://127.0.0.1:{port}", socket_timeout=0.2, retry=None) as redis:
+        limiter = RedisRateLimiter(redis, rate=1, burst=2, outage="open", clock=lambda: 0.0)
+        started = asyncio.get_running_loop().time()
+        assert [await limiter.acquire("alice") for _ in range(50)] == [0.0] * 50
+        assert asyncio.get_running_loop().time() - started < 0.6
+    silent.close()
