@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, event, inspect
+from sqlalchemy import URL, Connection, Table, event, inspect, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from common.tls import client_context
 
 
 def sqlite_url(path: Path) -> str:
@@ -42,18 +44,31 @@ def add_missing_columns(connection: Connection, table: Table) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
-def create_engine(url: str) -> AsyncEngine:
-    """An engine with bounded pool and timeouts; the caller disposes of it."""
+def create_engine(url: str, ca_file: Path | None = None) -> AsyncEngine:
+    """An engine with bounded pool and timeouts; the caller disposes of it.
+
+    With `?ssl=verify-full` (or `require`) in a URL of Postgres, the server's certificate and name are checked.
+    """
     if url.startswith("sqlite"):
         engine = create_async_engine(url, connect_args={"timeout": 15})
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
+    address, arguments = _encrypted(make_url(url), ca_file)
     return create_async_engine(
-        url,
+        address,
         pool_size=5,
         max_overflow=15,
         pool_timeout=30,
         pool_pre_ping=True,
-        connect_args={"timeout": 10, "command_timeout": 30},
+        connect_args={"timeout": 10, "command_timeout": 30, **arguments},
     )
+
+
+def _encrypted(url: URL, ca_file: Path | None) -> tuple[URL, dict[str, Any]]:
+    # "require" alone would encrypt for whoever answers: ours always checks who that is.
+    wanted = url.query.get("ssl") or url.query.get("sslmode")
+    bare = url.difference_update_query(["ssl", "sslmode"])
+    if wanted in (None, "disable", "false"):
+        return bare, {}
+    return bare, {"ssl": client_context(ca_file)}

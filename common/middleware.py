@@ -119,6 +119,7 @@ class MetricsStep(Step):
         finally:
             self.in_flight.dec()
             self.metrics.observe(call.kind, call.label, call.outcome, call.seconds)
+            self.metrics.observe_subject(call.tenant, call.subject, call.outcome)
 
 
 class ErrorStep(Step):
@@ -174,7 +175,10 @@ class IdentityStep(Step):
         self.stdio = stdio
 
     async def _as_caller(self, context: Context, call_next: Next) -> Any:
-        token = current_principal.set(caller_from_request(self.stdio))
+        principal, call = caller_from_request(self.stdio), current_call.get()
+        if call:
+            call.tenant, call.subject = principal.tenant, principal.subject
+        token = current_principal.set(principal)
         try:
             return await call_next(context)
         finally:

@@ -12,6 +12,7 @@ from common.databases import create_engine
 from common.observability.health import Health
 from common.observability.metrics import Metrics
 from common.observability.tracing import configure_tracing
+from common.redis_client import connect_redis
 from common.resilience.failures import FailureLimit
 from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
 from common.security.audit import AuditLog, audit_database_url, checkpoint_path
@@ -66,9 +67,9 @@ class Runtime:
 def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path]) -> Runtime:
     """Wire the shared parts. Raises SettingsError for what cannot work."""
     key = load_signing_key(settings)
-    engine = create_engine(audit_database_url(settings))
+    engine = create_engine(audit_database_url(settings), settings.ca_file)
     audit = AuditLog(engine, name, key, checkpoint_path(settings), settings.audit_checkpoint_seconds)
-    redis = _connect_redis(settings)
+    redis = connect_redis(settings.redis_url.get_secret_value(), settings.ca_file) if settings.redis_url else None
     health = Health()
     metrics = Metrics(name)
 
@@ -77,6 +78,8 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
             raise RuntimeError("the audit log cannot be written")
 
     health.critical["audit"] = audit_writable
+    metrics.audit_healthy.labels(name).set_function(lambda: float(audit.healthy))
+    metrics.audit_backlog.labels(name).set_function(lambda: float(audit.backlog))
     if redis is not None:
         health.optional["redis"] = redis.ping
     return Runtime(
@@ -92,24 +95,6 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
         redis=redis,
         metrics=metrics,
         health=health,
-    )
-
-
-def _connect_redis(settings: CommonSettings) -> "Redis | None":
-    if settings.redis_url is None:
-        return None
-    # Imported here, since it costs every start a third of a second.
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    # A limit must not make a call wait: short timeouts, no retries.
-    return Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=0.5,
-        socket_connect_timeout=0.5,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=20,
     )
 
 

@@ -148,7 +148,7 @@ def _operations(runtime: Runtime) -> list[BaseRoute]:
     async def metrics(request: Request) -> Response:
         if not _may_scrape(request, runtime):
             return JSONResponse({"error": "Send the token of TRIPTYCH_METRICS_TOKEN as bearer token"}, status_code=403)
-        return PlainTextResponse(runtime.metrics.exposition(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(await runtime.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
 

@@ -50,6 +50,14 @@ class CommonSettings(BaseSettings):
     public_url: str | None = Field(None, description="URL under which clients reach this server, without /mcp")
     allowed_hosts: CommaList = Field([], description="further Host headers that are accepted")
     allowed_origins: CommaList = Field([], description="browser origins that are accepted")
+    trusted_proxies: CommaList = Field(
+        ["127.0.0.1", "::1"], description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks"
+    )
+    tls_cert: Path | None = Field(None, description="the server's certificate with its chain, PEM; unset: plain HTTP")
+    tls_key: Path | None = Field(None, description="key of that certificate, PEM; both are read again on SIGHUP")
+    ca_file: Path | None = Field(
+        None, description="PEM of authorities that databases and Redis may be signed by, besides the system's"
+    )
     max_request_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest request body")
 
     api_keys_file: Path | None = Field(None, description="file of hashed API keys; default: api-keys.json in data_dir")

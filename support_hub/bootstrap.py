@@ -11,6 +11,7 @@ from common.cache.cache import Cache
 from common.cache.results import CacheResults
 from common.databases import create_engine, sqlite_url
 from common.http.upstream import UpstreamMetrics
+from common.redis_client import connect_redis
 from common.settings import CommonSettings
 from support_hub.access import CustomerAccess
 from support_hub.adapters.nonces import LocalNonces, RedisNonces
@@ -54,7 +55,7 @@ def build_support_hub(
     common: CommonSettings, settings: SupportSettings, registry: CollectorRegistry | None = None
 ) -> SupportHub:
     """Wire everything; nothing is opened yet. Raises SettingsError."""
-    engine = create_engine(database_url(common, settings))
+    engine = create_engine(database_url(common, settings), common.ca_file)
     redis = _redis(common, settings)
     cache = Cache(redis, "triptych:support:", results=CacheResults(registry))
     crms = build_crms(settings, UpstreamMetrics(registry))
@@ -113,17 +114,4 @@ async def opened(hub: SupportHub) -> AsyncIterator[SupportHub]:
 
 def _redis(common: CommonSettings, settings: SupportSettings) -> "Redis | None":
     url = settings.redis_url or common.redis_url
-    if url is None:
-        return None
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    # The cache may make a call slower, not wait: short timeouts, no retries.
-    return Redis.from_url(
-        url.get_secret_value(),
-        socket_timeout=0.5,
-        socket_connect_timeout=0.5,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=20,
-    )
+    return connect_redis(url.get_secret_value(), common.ca_file) if url else None

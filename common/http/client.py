@@ -19,6 +19,7 @@ from common.resilience.breaker import Breaker
 from common.resilience.deadline import ends_at, remaining
 from common.resilience.rate_limit import LocalRateLimiter
 from common.resilience.retry import RetryBudget, backoff, retry_after
+from common.tls import client_context
 
 SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 """Methods that may be sent twice (RFC 9110, 9.2.2). A POST may if the caller says so."""
@@ -229,6 +230,7 @@ class ResilientClient:
                     limit=self.upstream.connections,
                     keepalive_timeout=KEEPALIVE_SECONDS,
                     resolver=GuardedResolver(private),
+                    ssl=client_context(self.upstream.ca_file),
                 ),
                 timeout=aiohttp.ClientTimeout(total=None),
                 cookie_jar=aiohttp.DummyCookieJar(),

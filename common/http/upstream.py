@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -36,6 +37,8 @@ class Upstream:
     """Of an answer, unpacked."""
     allow_private: bool = False
     """Whether the name may resolve to an address of the own network. Implied when the URL itself names such a one."""
+    ca_file: Path | None = None
+    """PEM of authorities that its certificate may be signed by, besides the system's."""
     pause: Pause = no_pause
     retries: RetryLimits = field(default_factory=RetryLimits)
     breaker: BreakerLimits = field(default_factory=BreakerLimits)

@@ -19,6 +19,8 @@ class Call:
     action: str
     started: float = field(default_factory=time.perf_counter)
     outcome: str = "ok"
+    tenant: str = ""
+    subject: str = ""
     known: bool = False
     """Whether policy let it through; an unknown name must not become a metric label."""
 

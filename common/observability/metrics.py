@@ -1,11 +1,17 @@
 """Prometheus metrics of one server, and the quantiles that its console shows."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from common.observability.siblings import Siblings
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+MOST_SUBJECTS = 1_000
+REFUSED = {"denied", "unknown", "rate_limited"}
+"""Outcomes of calls that the caller may not make."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,53 @@ class Metrics:
             ["server"],
             registry=self.registry,
         )
+        self.audit_healthy = Gauge(
+            "triptych_audit_healthy", "0 while the audit log cannot be written", ["server"], registry=self.registry
+        )
+        self.audit_backlog = Gauge(
+            "triptych_audit_backlog", "Audit records that are not durable yet", ["server"], registry=self.registry
+        )
+        self.queue_age = Gauge(
+            "triptych_queue_oldest_seconds",
+            "How long the first of the jobs that are ready has waited",
+            ["server", "queue"],
+            registry=self.registry,
+        )
+        self.subjects = Counter(
+            "triptych_subject_calls",
+            "Calls by person and whether policy refused them; of the first 1,000 people, the others are `other`",
+            ["server", "tenant", "subject", "result"],
+            registry=self.registry,
+        )
         self.server = server
+        self.siblings: Siblings | None = None
+        self.refresh: list[Callable[[], Awaitable[None]]] = []
+        """What has to be asked for before metrics are read; a failure leaves the last value."""
+        self._known_subjects: set[tuple[str, str]] = set()
 
     def observe(self, kind: str, action: str, outcome: str, seconds: float) -> None:
         """Count one finished call."""
         self.calls.labels(self.server, kind, action, outcome).observe(seconds)
 
-    def exposition(self) -> bytes:
-        """The text format that Prometheus scrapes."""
+    def observe_subject(self, tenant: str, subject: str, outcome: str) -> None:
+        """Count a finished call for its caller."""
+        who = tenant, subject
+        if who not in self._known_subjects:
+            if len(self._known_subjects) >= MOST_SUBJECTS:
+                who = "other", "other"
+            self._known_subjects.add(who)
+        self.subjects.labels(self.server, *who, "refused" if outcome in REFUSED else "passed").inc()
+
+    async def own(self) -> bytes:
+        """The text format that Prometheus scrapes, of this process."""
+        for refresh in self.refresh:
+            with suppress(Exception):
+                await refresh()
         return generate_latest(self.registry)
+
+    async def exposition(self) -> bytes:
+        """The same of all workers of this server."""
+        return await self.own() if self.siblings is None else await self.siblings.exposition()
 
     def latencies(self) -> Iterator[Latency]:
         """Calls and quantiles per action, over all outcomes, since the start of the process."""

@@ -30,7 +30,7 @@ async def audited_command(
 
     Raises AuditUnavailable before anything is done if the log cannot be written.
     """
-    engine = create_engine(audit_database_url(settings))
+    engine = create_engine(audit_database_url(settings), settings.ca_file)
     who = {"request_id": new_request_id(), "subject": operator_name(), "tenant": tenant}
     token = request_id.set(who["request_id"])
     try:

@@ -54,6 +54,9 @@ def serve(
     ] = None,
     profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
     data_dir: DataDir = None,
+    workers: Annotated[int, typer.Option(help="processes that serve from one port", min=1, max=64)] = 1,
+    tls_cert: Annotated[Path | None, typer.Option(help="certificate with its chain, PEM; or TRIPTYCH_TLS_CERT")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its key, PEM; or TRIPTYCH_TLS_KEY")] = None,
 ) -> None:
     """Run a server until Ctrl-C.
 
@@ -62,7 +65,8 @@ def serve(
     pause_collection()
     from common.cli.serve import serve_vertical
 
-    serve_vertical(load_vertical(name), transport, host, port, profile, data_dir)
+    given = {"profile": profile, "data_dir": data_dir, "tls_cert": tls_cert, "tls_key": tls_key}
+    serve_vertical(load_vertical(name), transport, host, port, given, workers)
 
 
 @app.command()

@@ -131,7 +131,7 @@ async def test_metrics_count_by_outcome_and_never_by_a_name_that_the_caller_made
     async with small.client(small.token()) as client:
         await client.call_tool("echo", {"text": "x"})
         await refusal(client, "made_up_name")
-    text = small.runtime.metrics.exposition().decode()
+    text = (await small.runtime.metrics.exposition()).decode()
     assert 'action="echo",kind="tool",outcome="ok"' in text
     assert "made_up_name" not in text and 'action="other",kind="tool",outcome="unknown"' in text
 

@@ -1,0 +1,32 @@
+"""A connection to Redis or Valkey, for what may do without it at any moment."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+def connect_redis(url: str, ca_file: Path | None = None) -> "Redis":
+    """Nothing is opened yet. With `rediss://` the server's certificate and name are checked.
+
+    Whatever stands in Redis may make a call slower, not wait: short timeouts, no retries.
+    """
+    # Imported here, since it costs every start a third of a second.
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    tls: dict[str, Any] = {}
+    if url.startswith("rediss:"):
+        tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        if ca_file is not None:
+            tls["ssl_ca_certs"] = str(ca_file)
+    return Redis.from_url(
+        url,
+        socket_timeout=0.5,
+        socket_connect_timeout=0.5,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=20,
+        **tls,
+    )
