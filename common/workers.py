@@ -11,8 +11,9 @@ from types import FrameType
 from typing import NoReturn
 
 import structlog
-from uvicorn.main import STARTUP_FAILURE
 
+STARTUP_FAILURE = 3
+"""The code with which uvicorn ends when the application did not start."""
 STEADY_SECONDS = 10.0
 """A worker that lived for so long was well, and is replaced at once."""
 LONGEST_PAUSE_SECONDS = 5.0

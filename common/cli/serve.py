@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def serve_vertical(
     transport: str,
     host: str,
     port: int | None,
-    given: dict[str, object],
+    given: Mapping[str, object],
     workers: int = 1,
 ) -> None:
     """Serve until a signal; `given` are settings of the command line. Raises SettingsError before it opens anything."""

@@ -23,7 +23,9 @@ from common.settings import Classification, CommonSettings
 POLICY = """
 permit (
   principal,
-  action in [Action::"echo", Action::"whoami", Action::"fail", Action::"wait", Action::"read_resource"],
+  action in [
+    Action::"echo", Action::"whoami", Action::"fail", Action::"wait", Action::"process", Action::"read_resource"
+  ],
   resource == Server::"small"
 ) when { principal.roles.contains("user") };
 permit (principal, action == Action::"change", resource == Server::"small")
