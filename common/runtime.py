@@ -19,7 +19,7 @@ from common.security.audit import AuditLog, audit_database_url, checkpoint_path
 from common.security.identity import Credentials
 from common.security.policy import ToolPolicy
 from common.security.principal import Principal
-from common.security.signing import SigningKey, load_signing_key
+from common.security.signing import Keys, load_signing_key
 from common.settings import CommonSettings
 
 CONSOLE_POLICY = Path(__file__).parent / "policies" / "console.cedar"
@@ -34,7 +34,7 @@ class Runtime:
 
     name: str
     settings: CommonSettings
-    key: SigningKey
+    key: Keys
     credentials: Credentials
     policy: ToolPolicy
     engine: AsyncEngine

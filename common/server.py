@@ -23,6 +23,7 @@ from common.runtime import Runtime
 from common.security.audit import AuditRecord, AuditUnavailable
 from common.security.identity import build_auth, resource_metadata
 from common.security.principal import Principal
+from common.security.request_state import RequestStates
 
 LOOPBACK = {"127.0.0.1", "::1"}
 
@@ -54,7 +55,7 @@ def build_server(
         lifespan=lifespan,
         mask_error_details=True,
         # Every replica can open what another one sealed.
-        request_state_security=RequestStateSecurity(keys=[runtime.key.derive("request-state")]),
+        request_state_security=RequestStateSecurity(codec=RequestStates(runtime.key)),
     )
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from common.errors import SettingsError
-from common.security.signing import SigningKey
+from common.security.signing import Keys, Purpose
 from common.settings import CommonSettings
 from devops.access import Clusters
 from devops.adapters.kubernetes_api import KubernetesApi
@@ -43,12 +43,12 @@ class Devops:
     gatherer: Gatherer
 
 
-def build_devops(common: CommonSettings, settings: DevopsSettings, key: SigningKey) -> Devops:
+def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -> Devops:
     """Wire everything; nothing is opened yet. Raises SettingsError."""
     backends = _backends(common, settings)
     scope = NamespaceScope(settings.namespace_policy or NAMESPACE_POLICY, settings.tenant, settings.namespace_groups)
     clusters = Clusters(backends, scope)
-    cursors = Cursors(key.derive("devops-cursors"))
+    cursors = Cursors(Purpose(keys, "devops-cursors"))
     history = _history(settings)
     details = Details(clusters)
     logs = Logs(clusters, details, settings.max_log_bytes)

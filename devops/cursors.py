@@ -7,28 +7,26 @@ import json
 from typing import Any
 
 from common.errors import InvalidInput
+from common.security.signing import Purpose
 
 
 class Cursors:
-    """Seals positions in lists; replicas share the key."""
+    """Seals positions in lists; replicas share the keys."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def _sign(self, position: Any, question: Any) -> str:
-        text = json.dumps([position, question], sort_keys=True, default=str)
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
+    def __init__(self, keys: Purpose) -> None:
+        self._keys = keys
 
     def seal(self, position: Any, question: Any) -> str:
         """A cursor for `position` (JSON) in the answer to `question`."""
-        body = json.dumps([position, self._sign(position, question)], separators=(",", ":"))
+        body = json.dumps([position, _sign(self._keys.newest.secret, position, question)], separators=(",", ":"))
         return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
     def open(self, cursor: str, question: Any) -> Any:
         """The position; raises InvalidInput for a cursor that was changed or belongs to another question."""
         try:
             position, signature = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-            genuine = hmac.compare_digest(signature, self._sign(position, question))
+            expected = [_sign(key.secret, position, question) for key in self._keys.accepted]
+            genuine = any(hmac.compare_digest(signature, each) for each in expected)
         except (ValueError, TypeError):
             genuine = False
         if not genuine:
@@ -36,3 +34,8 @@ class Cursors:
                 "The cursor does not fit this call.", "Call without a cursor to start from the first page."
             )
         return position
+
+
+def _sign(key: bytes, position: Any, question: Any) -> str:
+    text = json.dumps([position, question], sort_keys=True, default=str)
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]

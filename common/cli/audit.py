@@ -30,7 +30,7 @@ from common.security.audit import (
 )
 from common.security.audit_chain import printable
 from common.security.redaction import JSON
-from common.security.signing import SigningKey, load_signing_key
+from common.security.signing import Keys, load_signing_key
 from common.settings import CommonSettings, load_settings
 
 LONG_LOG = 20_000
@@ -152,7 +152,7 @@ async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-async def _verify(url: str, key: SigningKey, files: list[Path]) -> VerifyReport:
+async def _verify(url: str, key: Keys, files: list[Path]) -> VerifyReport:
     columns = ("verifying", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("verify", total=None, visible=False)

@@ -6,7 +6,7 @@ import hmac
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from common.security.signing import SigningKey
+from common.security.signing import Keys, Purpose
 
 FIELD = "form_token"
 HEADER = "x-form-token"
@@ -17,17 +17,23 @@ MAX_FIELD_BYTES = 1024 * 1024
 class FormTokens:
     """A token fits one session and one address, so the one of a harmless form opens nothing else."""
 
-    def __init__(self, key: SigningKey) -> None:
-        self._key = key.derive("console-csrf")
+    def __init__(self, keys: Keys) -> None:
+        self._keys = Purpose(keys, "console-csrf")
 
     def issue(self, sid: str, path: str) -> str:
         """What the form at this address must carry."""
-        return hmac.new(self._key, f"{sid}\n{path}".encode(), hashlib.sha256).hexdigest()
+        return _token(self._keys.newest.secret, sid, path)
 
     async def fits(self, request: Request, sid: str, max_files: int = 0) -> bool:
         """Whether the form field, or for scripts the header `X-Form-Token`, is the right one."""
         given = request.headers.get(HEADER) or text(await read_form(request, max_files), FIELD)
-        return hmac.compare_digest(given.encode(), self.issue(sid, request.scope["path"]).encode())
+        path = request.scope["path"]
+        expected = (_token(key.secret, sid, path) for key in self._keys.accepted)
+        return any(hmac.compare_digest(given.encode(), token.encode()) for token in expected)
+
+
+def _token(key: bytes, sid: str, path: str) -> str:
+    return hmac.new(key, f"{sid}\n{path}".encode(), hashlib.sha256).hexdigest()
 
 
 def comes_from_here(request: Request) -> bool:

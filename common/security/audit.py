@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.databases import sqlite_url
 from common.security.audit_buffer import AuditBuffer, AuditUnavailable
 from common.security.audit_chain import AuditRecord, Chain, create_tables
-from common.security.audit_checkpoints import Checkpointer, checkpoint_key
+from common.security.audit_checkpoints import Checkpointer
 from common.security.audit_read import export, follow, tail
 from common.security.audit_report import Problem, VerifyReport
 from common.security.audit_verify import verify
-from common.security.signing import SigningKey
+from common.security.signing import Keys
 from common.settings import CommonSettings
 
 __all__ = [
@@ -61,7 +61,7 @@ class AuditLog:
         self,
         engine: AsyncEngine,
         writer_name: str,
-        signing_key: SigningKey,
+        keys: Keys,
         checkpoint_file: Path,
         checkpoint_seconds: float,
         buffer_limit: int = 10_000,
@@ -71,7 +71,7 @@ class AuditLog:
         self._chain = Chain(f"{writer_name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
         self._buffer = AuditBuffer(engine, write_seconds)
         self._buffer_limit = buffer_limit
-        self._checkpointer = Checkpointer(engine, self.writer, checkpoint_key(signing_key), checkpoint_file)
+        self._checkpointer = Checkpointer(engine, self.writer, keys, checkpoint_file)
         self._checkpoint_seconds = checkpoint_seconds
         self._closing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.security.audit_chain import Heads, canonical, read_heads
-from common.security.signing import SigningKey
+from common.security.signing import Keys, SigningKey
 
 _INSERT = text("""
     INSERT INTO audit_checkpoints (writer, seq, line) VALUES (:by, :seq, :line) ON CONFLICT (writer, seq) DO NOTHING
@@ -64,6 +66,32 @@ def checkpoint_key(signing_key: SigningKey) -> Ed25519PrivateKey:
     return signing_key.ed25519("audit-checkpoint")
 
 
+@dataclass(frozen=True)
+class CheckpointKey:
+    """Verifies the checkpoints of one signing key, if it was dropped only those before `until` (ISO time)."""
+
+    public: Ed25519PublicKey
+    until: str | None = None
+
+    def signed(self, checkpoint: Checkpoint) -> bool:
+        """Whether the holder of the private key wrote exactly this, in time."""
+        in_time = self.until is None or checkpoint.at <= self.until
+        return in_time and checkpoint.is_signed_by(self.public)
+
+
+def checkpoint_keys(keys: Keys) -> list[CheckpointKey]:
+    """What verifies the checkpoints of an installation, the current key first."""
+    present = [CheckpointKey(checkpoint_key(root).public_key()) for root in keys.accepted()]
+    dropped = [
+        CheckpointKey(Ed25519PublicKey.from_public_bytes(key.checkpoints), _iso(key.until)) for key in keys.retired()
+    ]
+    return present + dropped
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+
+
 def append_line(path: Path, line: str) -> None:
     """Add one line in one write, and wait until it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,10 +114,11 @@ def append_line(path: Path, line: str) -> None:
 class Checkpointer:
     """Writes the checkpoints of one process: first outside the database, then inside."""
 
-    def __init__(self, engine: AsyncEngine, by: str, key: Ed25519PrivateKey, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, by: str, keys: Keys, path: Path) -> None:
         self._engine = engine
         self._by = by
-        self._key = key
+        self._keys = keys
+        self._signed_with = ""
         self._path = path
         self._seen: Heads = {}
         self._last: Checkpoint | None = None
@@ -101,6 +130,9 @@ class Checkpointer:
         await self._save()
         async with self._engine.connect() as connection:
             heads = await read_heads(connection)
+        if self._keys.current().id != self._signed_with:
+            # A new key binds every chain once more, so that who got hold of the old one cannot rewrite what was before.
+            self._seen = {}
         changed = {writer: head for writer, head in heads.items() if self._seen.get(writer) != head}
         if changed:
             self._unsaved = self._last = self._next(changed)
@@ -109,8 +141,10 @@ class Checkpointer:
 
     def _next(self, heads: Heads) -> Checkpoint:
         seq, prev = (self._last.seq + 1, self._last.digest) if self._last else (1, "")
-        at = datetime.now(UTC).isoformat(timespec="microseconds")
-        return Checkpoint(at=at, by=self._by, seq=seq, prev=prev, heads=heads).sign(self._key)
+        root = self._keys.current()
+        self._signed_with = root.id
+        checkpoint = Checkpoint(at=_iso(time.time()), by=self._by, seq=seq, prev=prev, heads=heads)
+        return checkpoint.sign(checkpoint_key(root))
 
     async def _save(self) -> None:
         if self._unsaved is None:

@@ -9,17 +9,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.security.audit_chain import Heads, Row, digest, metadata, records
-from common.security.audit_checkpoints import checkpoint_key
+from common.security.audit_checkpoints import checkpoint_keys
 from common.security.audit_read import pages
 from common.security.audit_report import VerifyReport
 from common.security.audit_verify_checkpoints import CheckpointCheck, read_lines
-from common.security.signing import SigningKey
+from common.security.signing import Keys
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 
 async def verify(
-    engine: AsyncEngine, signing_key: SigningKey, *checkpoint_files: Path, progress: Progress | None = None
+    engine: AsyncEngine, keys: Keys, *checkpoint_files: Path, progress: Progress | None = None
 ) -> VerifyReport:
     """Check every record and every checkpoint. Servers may go on writing meanwhile."""
     report = VerifyReport()
@@ -31,7 +31,7 @@ async def verify(
                 report.add("record", table, 0, "the table is missing")
             return report
         # The database's checkpoints first: what the file has beyond them may have been added since.
-        checkpoints = CheckpointCheck(connection, checkpoint_key(signing_key).public_key(), report)
+        checkpoints = CheckpointCheck(connection, checkpoint_keys(keys), report)
         await checkpoints.count_stored()
         checkpoints.heads = await _verify_records(connection, report, progress)
         for path in checkpoint_files:

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 from sqlalchemy import Table, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.security.audit_chain import Heads, checkpoints, records
-from common.security.audit_checkpoints import Checkpoint
+from common.security.audit_checkpoints import Checkpoint, CheckpointKey
 from common.security.audit_report import VerifyReport
 
 LINES_AT_ONCE = 50
@@ -32,9 +31,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 class CheckpointCheck:
     """Goes through the checkpoint files, and remembers only where each process's chain of them ends."""
 
-    def __init__(self, connection: AsyncConnection, key: Ed25519PublicKey, report: VerifyReport) -> None:
+    def __init__(self, connection: AsyncConnection, keys: Sequence[CheckpointKey], report: VerifyReport) -> None:
         self._connection = connection
-        self._key = key
+        self._keys = keys
         self._report = report
         self._stored: dict[str, int] = {}
         self._ends: Heads = {}
@@ -79,8 +78,8 @@ class CheckpointCheck:
 
     def _follows(self, found: Checkpoint) -> bool:
         """Whether it is a further checkpoint of its process, to be compared with what it saw."""
-        if not found.is_signed_by(self._key):
-            what = "the signature is wrong: forged, edited, or made with another signing key"
+        if not any(key.signed(found) for key in self._keys):
+            what = "the signature is wrong: forged, edited, or made with a key that is not in the ring"
             self._report.add("checkpoint", found.by, found.seq, what)
             return False
         last, prev = self._ends.get(found.by, (0, ""))

@@ -11,7 +11,7 @@ from pydantic import AnyHttpUrl
 from common.errors import SettingsError
 from common.security.api_keys import PREFIX, ApiKeyStore, api_keys_path
 from common.security.principal import ANONYMOUS, Principal, principal_from_claims
-from common.security.signing import SigningKey
+from common.security.signing import Keys
 from common.security.tokens import DEVELOPMENT, OwnTokens
 from common.settings import CommonSettings
 
@@ -38,10 +38,10 @@ def _access_token(token: str, principal: Principal, expires: float | None) -> Ac
 class Credentials(TokenVerifier):
     """Checks a bearer token. Every kind of token ends in the same claims."""
 
-    def __init__(self, settings: CommonSettings, key: SigningKey) -> None:
+    def __init__(self, settings: CommonSettings, keys: Keys) -> None:
         super().__init__()
         self.api_keys = ApiKeyStore(api_keys_path(settings))
-        self._development = OwnTokens(key, DEVELOPMENT) if settings.profile == "embedded" else None
+        self._development = OwnTokens(keys, DEVELOPMENT) if settings.profile == "embedded" else None
         self._issuer = _issuer_verifiers(settings)
 
     async def verify_token(self, token: str) -> AccessToken | None:

@@ -1,50 +1,70 @@
-"""One root key; every purpose derives its own from it (HKDF-SHA256, RFC 5869)."""
+"""Where the signing keys come from: the settings, or in the embedded profile a file that is made at the first start."""
 
 import contextlib
 import os
 import secrets
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+import structlog
 
 from common.errors import SettingsError
+from common.security.key_ring import KeyRing, Keys, Purpose, SigningKey, read_ring
 from common.settings import CommonSettings
 
+__all__ = ["KeyFile", "KeyRing", "Keys", "Purpose", "SigningKey", "key_file", "load_signing_key"]
 
-class SigningKey:
-    """The root key of an installation. It never appears in `repr`."""
-
-    def __init__(self, root: bytes) -> None:
-        self._root = root
-
-    def derive(self, purpose: str) -> bytes:
-        """32 bytes for one purpose; two purposes never share a key."""
-        return HKDF(SHA256(), length=32, salt=None, info=f"triptych/{purpose}".encode()).derive(self._root)
-
-    def ed25519(self, purpose: str) -> Ed25519PrivateKey:
-        """A signature key whose public half others may hold."""
-        return Ed25519PrivateKey.from_private_bytes(self.derive(purpose))
+log = structlog.get_logger(__name__)
 
 
-def _read_or_create(path: Path) -> str:
+class KeyFile:
+    """The text of a file, read again when the file changed. One that is gone or damaged meanwhile changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._text = ""
+
+    def read(self) -> str:
+        """The text. Raises SettingsError if it never could be read."""
+        try:
+            status = os.stat(self._path)
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp != self._stamp:
+                text = self._path.read_text().strip()
+                read_ring(text)
+                self._stamp, self._text = stamp, text
+        except (OSError, SettingsError) as error:
+            if not self._text:
+                raise SettingsError(f"The signing key file {self._path} cannot be used: restore it") from error
+            if self._stamp is not None:
+                log.error("signing_key.unreadable", path=str(self._path), error=type(error).__name__)
+                self._stamp = None
+        return self._text
+
+
+def key_file(settings: CommonSettings) -> Path:
+    """Where the embedded profile keeps its ring."""
+    return settings.data_dir / "signing.key"
+
+
+def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.touch(0o600)
-        draft.write_text(secrets.token_urlsafe(48))
-        # link fails if the file exists: of two servers that start at once, both use the first one's key.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    return path.read_text().strip()
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.touch(0o600)
+    draft.write_text(secrets.token_urlsafe(48))
+    # link fails if the file exists: of two servers that start at once, both use the first one's key.
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
 
 
-def load_signing_key(settings: CommonSettings) -> SigningKey:
-    """The key of the settings; the embedded profile makes one in its folder. Raises SettingsError in production."""
+def load_signing_key(settings: CommonSettings) -> KeyRing:
+    """The keys of the settings; the embedded profile makes one in its folder. Raises SettingsError in production."""
     if settings.signing_key is not None:
-        return SigningKey(settings.signing_key.get_secret_value().encode())
+        return KeyRing(settings.signing_key.get_secret_value)
     if settings.profile == "production":
         raise SettingsError("TRIPTYCH_SIGNING_KEY is required in the production profile (32 characters or more)")
-    return SigningKey(_read_or_create(settings.data_dir / "signing.key").encode())
+    path = key_file(settings)
+    if not path.exists():
+        _create(path)
+    return KeyRing(KeyFile(path).read)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from common.console.signed_out import MAX_KEPT, SignedOut
-from common.security.signing import SigningKey
+from common.security.signing import Keys, SigningKey
 from common.security.tokens import DEVELOPMENT, OwnTokens
 from tests.common.console.console_site import Site, console_site, form_token
 
@@ -45,7 +45,7 @@ def claims_of(site: Site, **more: Any) -> dict[str, Any]:
     return {"sub": "ada", "key_id": key_id, "sid": "s", "auth_time": 0.0, **more}
 
 
-def session_tokens(key: SigningKey) -> OwnTokens:
+def session_tokens(key: Keys) -> OwnTokens:
     return OwnTokens(key, "console-session/small")
 
 
