@@ -7,13 +7,14 @@ import hmac
 import json
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from common.security.signing import SigningKey, load_signing_key
+from common.security.signing import Keys, SigningKey, load_signing_key
 from common.settings import CommonSettings
 
 VERSION = b"\x01"
@@ -30,8 +31,15 @@ def place(*parts: str) -> bytes:
     return json.dumps(parts, ensure_ascii=False).encode()
 
 
+class _Root(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    def derive(self, purpose: str) -> bytes: ...
+
+
 class _Key:
-    def __init__(self, root: SigningKey) -> None:
+    def __init__(self, root: _Root) -> None:
         self.id = root.derive("encryption-key-id")[:ID_BYTES]
         self._values = root.derive("encryption")
         self._index = root.derive("blind-index")
@@ -46,22 +54,39 @@ class _Key:
 
 
 class Keyring:
-    """Seals with the newest key and opens with any. Keys never appear in `repr`."""
+    """Seals with the newest key and opens with any, dropped ones included. Keys never appear in `repr`."""
 
-    def __init__(self, newest: SigningKey, older: Sequence[SigningKey] = ()) -> None:
-        self._keys = [_Key(root) for root in (newest, *older)]
-        self._by_id = {key.id: key for key in reversed(self._keys)}
+    def __init__(self, ring: Keys, older: Sequence[SigningKey] = ()) -> None:
+        self._ring = ring
+        self._older = older
+        self._known: dict[str, _Key] = {}
+
+    @property
+    def _newest(self) -> _Key:
+        return self._of(self._ring.current())
+
+    @property
+    def _keys(self) -> list[_Key]:
+        roots: list[_Root] = [*self._ring.accepted(), *self._older, *self._ring.retired()]
+        return [self._of(root) for root in roots]
+
+    def _of(self, root: _Root) -> _Key:
+        if root.id not in self._known:
+            self._known[root.id] = _Key(root)
+        return self._known[root.id]
 
     def seal(self, plain: bytes, aad: bytes) -> bytes:
         """Only `open` with the same additional data (see `place`) gives it back."""
-        header = VERSION + self._keys[0].id + os.urandom(SALT_BYTES)
-        cipher, nonce = self._keys[0].cipher(header)
+        key = self._newest
+        header = VERSION + key.id + os.urandom(SALT_BYTES)
+        cipher, nonce = key.cipher(header)
         return header + cipher.encrypt(nonce, plain, header + aad)
 
     def open(self, sealed: bytes, aad: bytes) -> bytes:
         """The plain text. Raises CannotOpen."""
         header = sealed[:HEADER_BYTES]
-        key = self._by_id.get(header[len(VERSION) : len(VERSION) + ID_BYTES])
+        key_id = header[len(VERSION) : len(VERSION) + ID_BYTES]
+        key = next((key for key in self._keys if key.id == key_id), None)
         if not sealed.startswith(VERSION) or len(header) < HEADER_BYTES:
             raise CannotOpen("this is not a sealed value")
         if key is None:
@@ -74,11 +99,11 @@ class Keyring:
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether it was sealed with the newest key."""
-        return sealed.startswith(VERSION + self._keys[0].id)
+        return sealed.startswith(VERSION + self._newest.id)
 
     def index(self, value: str, field: str) -> str:
         """A keyed hash by which equal values are found without being stored (blind index, HMAC-SHA256)."""
-        return self._keys[0].index(value, field)
+        return self._newest.index(value, field)
 
     def indexes(self, value: str, field: str) -> list[str]:
         """What `index` says with each key, newest first: rows that an older key wrote are found, too."""

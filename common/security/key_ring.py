@@ -5,7 +5,7 @@ its bytes: after `triptych keys rotate-signing` the same object gives the new ke
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -13,20 +13,25 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import SettingsError
 
 
 @dataclass(frozen=True)
 class Retired:
-    """What is left of a dropped key: enough to verify the audit checkpoints that it signed, and no others."""
+    """What is left of a dropped key: it verifies the audit checkpoints and opens the data of its time, nothing else."""
 
     id: str
     checkpoints: bytes
     """Public key, Ed25519."""
     until: float
     """Unix time; later signatures do not count."""
+    kept: Mapping[str, bytes] = field(repr=False)
+
+    def derive(self, purpose: str) -> bytes:
+        """The key of a purpose that outlives its root. Raises KeyError for any other."""
+        return self.kept[purpose]
 
 
 class Keys(Protocol):
@@ -116,12 +121,9 @@ class StoredKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    secret: str
+    secret: str = Field(repr=False)
     signs_from: float = 0.0
     """Unix time. It verifies from the beginning, so that each replica knows it before one signs with it."""
-
-    def __repr__(self) -> str:
-        return f"StoredKey(signs_from={self.signs_from})"
 
     @property
     def key(self) -> SigningKey:
@@ -136,6 +138,12 @@ class StoredRetired(BaseModel):
     id: str
     checkpoints: str
     until: float
+    kept: dict[str, str] = Field(repr=False)
+
+    @property
+    def retired(self) -> Retired:
+        kept = {purpose: bytes.fromhex(text) for purpose, text in self.kept.items()}
+        return Retired(self.id, bytes.fromhex(self.checkpoints), self.until, kept)
 
 
 class StoredRing(BaseModel):
@@ -188,7 +196,7 @@ class KeyRing:
     def retired(self) -> Sequence[Retired]:
         """See Keys."""
         self._refresh()
-        return [Retired(key.id, bytes.fromhex(key.checkpoints), key.until) for key in self._stored.retired]
+        return [key.retired for key in self._stored.retired]
 
     def _refresh(self) -> None:
         text = self._read()

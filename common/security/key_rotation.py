@@ -9,6 +9,8 @@ from common.errors import Conflict, NotFound
 from common.security.audit_checkpoints import checkpoint_key
 from common.security.key_ring import StoredKey, StoredRetired, StoredRing, read_ring
 
+AT_REST = ("encryption-key-id", "encryption", "blind-index")
+"""Purposes of `common.security.encryption`: data that was sealed once has to open years later."""
 OVERLAP_SECONDS = 10 * 3600.0
 """Longer than a console session lasts; a sealed request state lasts ten minutes."""
 
@@ -24,7 +26,7 @@ def rotated(text: str, wait_seconds: float = 0.0, now: float | None = None) -> t
 
 
 def dropped(text: str, key_id: str, force: bool = False, now: float | None = None) -> str:
-    """The ring without a key; the public half that verifies its audit checkpoints stays.
+    """The ring without a key; what verifies its audit checkpoints and opens its data at rest stays.
 
     Raises NotFound, and Conflict if the key signs, or may still be in use.
     """
@@ -42,8 +44,10 @@ def dropped(text: str, key_id: str, force: bool = False, now: float | None = Non
             f"What the key {key_id} signed may be in use for {hours:.1f} more hours.",
             "Wait, or say --force if the key has leaked: whoever is signed in by it has to sign in again.",
         )
-    public = checkpoint_key(ring.keys[place].key).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    retired = StoredRetired(id=key_id, checkpoints=public.hex(), until=now)
+    root = ring.keys[place].key
+    public = checkpoint_key(root).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    kept = {purpose: root.derive(purpose).hex() for purpose in AT_REST}
+    retired = StoredRetired(id=key_id, checkpoints=public.hex(), until=now, kept=kept)
     rest = [key for n, key in enumerate(ring.keys) if n != place]
     return write_ring(StoredRing(keys=rest, retired=[*ring.retired, retired]))
 

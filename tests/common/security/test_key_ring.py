@@ -10,6 +10,7 @@ from common.console.forms import FormTokens
 from common.errors import Conflict, NotFound, SettingsError
 from common.security.audit import AuditLog, verify
 from common.security.audit_checkpoints import checkpoint_key
+from common.security.encryption import Keyring
 from common.security.key_ring import KeyRing, Purpose, SigningKey, read_ring
 from common.security.key_rotation import OVERLAP_SECONDS, dropped, rotated
 from common.security.request_state import RequestStates
@@ -80,6 +81,21 @@ def test_states_tokens_forms_and_cursors_survive_a_rotation_and_end_with_their_k
     with pytest.raises(Exception, match="cursor does not fit"):
         cursors.open(cursor, "q")
     assert tokens.check(token) is None
+
+
+def test_data_at_rest_opens_after_its_key_was_dropped() -> None:
+    box = Box()
+    data, old = Keyring(box.ring), box.ring.current().id
+    sealed, index = data.seal(b"a secret", b"row 1"), data.index("a@b.example", "email")
+    box.rotate()
+    assert data.open(sealed, b"row 1") == b"a secret" and not data.is_current(sealed)
+    assert data.is_current(data.seal(b"a secret", b"row 1"))
+    box.drop(old)
+    assert data.open(sealed, b"row 1") == b"a secret" and index in data.indexes("a@b.example", "email")
+    assert data.index("a@b.example", "email") != index
+    with pytest.raises(KeyError):
+        box.ring.retired()[0].derive("request-state")
+    assert data.open(sealed, b"row 1").decode() not in repr([data, read_ring(box.text), box.ring.retired()])
 
 
 def test_a_key_is_dropped_only_when_nothing_needs_it() -> None:
