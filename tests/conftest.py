@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import azure, elasticsearch, kubernetes, mongodb, postgres, redis, s3
+from tests.services import azure, elasticsearch, kubernetes, mongodb, postgres, redis, s3, typescript_domain
 from tests.services.ahead import Ahead, Start, stop
 
 SLOW_TO_START: dict[str, tuple[str, Start]] = {
@@ -54,6 +54,11 @@ def service(name: str, remedy: str, start: Start) -> Iterator[str]:
         pytest.skip(message)
     yield url
     stop(running)
+
+
+@pytest.fixture(scope="session")
+def typescript_domain_url() -> Iterator[str]:
+    yield from service("typescript_domain", typescript_domain.REMEDY, typescript_domain.start)
 
 
 @pytest.fixture(scope="session")

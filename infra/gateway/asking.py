@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from mcp_types.version import LATEST_HANDSHAKE_VERSION
+
 from common.errors import Denied, Unavailable
 from common.observability.call import request_id
 from infra.gateway.caller import Caller
@@ -14,8 +16,11 @@ from infra.gateway.wire import Reply
 
 MOST_BYTES = 8 * 1024 * 1024
 MOST_PAGES = 50
-SPEAKS_ANOTHER_ERA = (-32022, -32000)
-"""Unsupported protocol version, as 2026-07-28 and as the TypeScript SDK of the years before put it."""
+HELLO = {
+    "protocolVersion": LATEST_HANDSHAKE_VERSION,
+    "capabilities": {},
+    "clientInfo": {"name": "triptych-gateway", "version": "1"},
+}
 
 
 class Rejected(Exception):
@@ -41,7 +46,8 @@ async def ask(domain: Domain, caller: Caller, era: Era, method: str, params: dic
             parts.append(chunk)
             chunk = await reply.read()
 
-    headers = request_headers(era, method, params, caller.authorization, request_id.get(), caller.address)
+    token = await domain.passport.token(caller)
+    headers = request_headers(era, method, params, token, request_id.get(), caller.address)
     outgoing = Outgoing(headers, request_body(era, 1, method, params), caller.principal.tenant, repeatable=True)
     await forward(domain, outgoing, collect, Trace())
     [reply] = answer
@@ -69,15 +75,24 @@ def _last_event(body: bytes) -> bytes:
     return data[-1] if data else b""
 
 
+async def discover(domain: Domain, caller: Caller) -> str:
+    """The domain's instructions for the model; notes in which era it is spoken to: in that of 2026-07-28 if it can."""
+    try:
+        found = await ask(domain, caller, "modern", "server/discover", {})
+        domain.era = "modern"
+    except Rejected:
+        # It does not know the question, so it is older; initialize asks for nothing that would have to be kept.
+        found = await ask(domain, caller, "legacy", "initialize", HELLO)
+        domain.era = "legacy"
+    instructions = found.get("instructions")
+    return instructions if isinstance(instructions, str) else ""
+
+
 async def era_of(domain: Domain, caller: Caller) -> Era:
-    """The era in which the domain is spoken to: 2026-07-28 if it can."""
+    """The era in which the domain is spoken to."""
     if domain.era is None:
-        try:
-            await ask(domain, caller, "modern", "server/discover", {})
-            domain.era = "modern"
-        except Rejected:
-            domain.era = "legacy"
-    return domain.era
+        await discover(domain, caller)
+    return domain.era or "legacy"
 
 
 async def ask_for_all(domain: Domain, caller: Caller, method: str, field: str) -> list[dict[str, Any]]:

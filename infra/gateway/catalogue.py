@@ -16,12 +16,13 @@ import structlog
 from common.errors import AppError, Denied
 from common.resilience.deadline import without_deadline
 from common.security.principal import Principal
-from infra.gateway.asking import ask_for_all
+from infra.gateway.asking import ask_for_all, discover
 from infra.gateway.caller import Caller
 from infra.gateway.domain import Domain
 from infra.gateway.settings import GatewaySettings
 
 MOST_CALLERS = 2_000
+MOST_NAMES = 2_000
 STALE_TIMES = 10
 """How many times its age of freshness a list is still shown while a new one is fetched."""
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class Listing:
     tools: dict[str, Item]
     prompts: dict[str, Item]
     templates: tuple[Item, ...]
+    instructions: str
     at: float
 
 
@@ -49,6 +51,8 @@ class Catalogue:
         self._by_caller: OrderedDict[Key, Listing] = OrderedDict()
         self._by_rights: OrderedDict[Principal, Listing] = OrderedDict()
         """The last one of each person with the same rights, for when a token is renewed while the domain is down."""
+        self.names: set[str] = set()
+        """Of tools and prompts that somebody was shown: they may be labels of metrics."""
         self._fetching: dict[Key, asyncio.Task[Listing]] = {}
 
     async def listing(self, caller: Caller) -> Listing | None:
@@ -71,8 +75,12 @@ class Catalogue:
             return self._kept(key)
 
     def known(self, caller: Caller) -> Listing | None:
-        """What is remembered, without asking anybody."""
-        return self._by_caller.get((caller.digest, caller.principal))
+        """What is remembered, without waiting; the first time it is asked for, so that it is there later."""
+        key = (caller.digest, caller.principal)
+        found = self._by_caller.get(key)
+        if found is None and self.domain.up:
+            self._fetch(key, caller)
+        return found
 
     async def close(self) -> None:
         """End what is being fetched."""
@@ -100,6 +108,7 @@ class Catalogue:
 
     async def _ask(self, key: Key, caller: Caller) -> Listing:
         try:
+            instructions = await discover(self.domain, caller)
             tools, prompts, templates = await asyncio.gather(
                 ask_for_all(self.domain, caller, "tools/list", "tools"),
                 ask_for_all(self.domain, caller, "prompts/list", "prompts"),
@@ -107,8 +116,10 @@ class Catalogue:
             )
         except Denied:
             # Nothing is there for somebody whom the domain does not know.
-            tools, prompts, templates = [], [], []
-        listing = Listing(_named(tools), _named(prompts), tuple(templates), self._clock())
+            instructions, tools, prompts, templates = "", [], [], []
+        listing = Listing(_named(tools), _named(prompts), tuple(templates), instructions, self._clock())
+        if len(self.names) < MOST_NAMES:
+            self.names |= {*listing.tools, *listing.prompts}
         _remember(self._by_caller, key, listing)
         _remember(self._by_rights, key[1], listing)
         return listing

@@ -10,6 +10,7 @@ from common.http.upstream import Meter
 from common.resilience.breaker import Breaker
 from common.resilience.bulkhead import Bulkhead
 from infra.gateway.messages import Era
+from infra.gateway.passport import Passport
 from infra.gateway.ring import Ring
 from infra.gateway.settings import DomainLimits
 from infra.gateway.wire import Wire
@@ -45,6 +46,7 @@ class Domain:
     limits: DomainLimits
     bulkhead: Bulkhead
     wire: Wire
+    passport: Passport
     check_seconds: float
     era: Era | None = None
     """What it is spoken to in; None until it was asked."""

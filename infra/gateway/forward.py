@@ -11,6 +11,9 @@ from infra.gateway.domain import Domain, Replica
 from infra.gateway.wire import Reply, WireFailure
 
 JSON, EVENTS = "application/json", "text/event-stream"
+WHOLE_BYTES = 65_536
+"""A JSON answer up to this is passed on when all of it is there: it comes at once, and a torn one is no answer."""
+BEGINNINGS = {JSON: (b"{",), EVENTS: (b"event:", b"data:", b"id:", b"retry:", b":")}
 log = structlog.get_logger(__name__)
 
 
@@ -96,13 +99,20 @@ async def _attempt(
 
 
 async def _checked(reply: Reply) -> bytes:
-    """The first bytes of what an MCP server may answer. Raises BadAnswer."""
+    """The first bytes, or the whole of a short answer, of what an MCP server may answer. Raises BadAnswer."""
     if reply.status >= 500 or 300 <= reply.status < 400:
         # 503 is how a server says that it took nothing on.
         raise BadAnswer(f"status {reply.status}", sent=reply.status != 503)
-    if not reply.content_type.startswith((JSON, EVENTS)):
-        raise BadAnswer("neither JSON nor events", sent=True)
-    return await reply.read()
+    kind = next((kind for kind in BEGINNINGS if reply.content_type.startswith(kind)), None)
+    if kind is None:
+        raise BadAnswer(f"status {reply.status}, neither JSON nor events", sent=True)
+    first = await reply.read()
+    if not first.startswith(BEGINNINGS[kind]):
+        raise BadAnswer("not what its type says", sent=True)
+    if kind == JSON and reply.length is not None and reply.length <= WHOLE_BYTES:
+        while len(first) < reply.length and (more := await reply.read()):
+            first += more
+    return first
 
 
 def _record(replica: Replica, ticket: int, failed: bool, started: float) -> None:

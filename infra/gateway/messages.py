@@ -1,7 +1,7 @@
 """JSON-RPC messages of MCP as the gateway needs them: read once, checked, answered in the words of the client's era."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +10,9 @@ from mcp.shared.inbound import (
     MCP_PROTOCOL_VERSION_HEADER,
     InboundLadderRejection,
     classify_inbound_request,
+    find_duplicated_routing_header,
 )
-from mcp_types import INVALID_REQUEST, PARSE_ERROR
+from mcp_types import HEADER_MISMATCH, INVALID_REQUEST, PARSE_ERROR
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 Era = Literal["modern", "legacy"]
@@ -75,7 +76,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def read_message(headers: Mapping[str, str], body: bytes) -> Message:
+def read_message(raw: Iterable[tuple[bytes, bytes]], headers: Mapping[str, str], body: bytes) -> Message:
     """Raises Refused. Of a name that stands twice in an object the last value counts, here and at the domain."""
     try:
         decoded = json.loads(body, parse_constant=_no_constant)
@@ -95,6 +96,10 @@ def read_message(headers: Mapping[str, str], body: bytes) -> Message:
     if isinstance(identifier, bool) or not isinstance(identifier, int | str):
         raise Refused(INVALID_REQUEST, INVALID_BODY)
     if era == "modern":
+        pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+        if twice := find_duplicated_routing_header(pairs):
+            # One reader would go by the first, another one by the last.
+            raise Refused(HEADER_MISMATCH, f"{twice} header appears more than once", id=identifier)
         verdict = classify_inbound_request(decoded, headers=headers)
         if isinstance(verdict, InboundLadderRejection):
             raise Refused(verdict.code, verdict.message, verdict.data, identifier)

@@ -33,13 +33,13 @@ def request_body(era: Era, id: int | str | None, method: str, params: dict[str, 
 
 
 def request_headers(
-    era: Era, method: str, params: Mapping[str, Any], authorization: str, request_id: str, address: str = ""
+    era: Era, method: str, params: Mapping[str, Any], token: str, request_id: str, address: str = ""
 ) -> dict[str, str]:
     """Headers that say the same as the body; made anew, so that no header of the caller decides anything."""
     headers = {
         "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",
-        "Authorization": authorization,
+        "Authorization": f"Bearer {token}",
         "X-Request-Id": request_id,
         "MCP-Protocol-Version": LATEST_MODERN_VERSION if era == "modern" else LATEST_HANDSHAKE_VERSION,
     }

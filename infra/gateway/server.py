@@ -13,6 +13,7 @@ from common.server import surround
 from common.settings import CommonSettings, load_settings
 from common.vertical import Served
 from infra.gateway.bootstrap import Gateway, build_gateway, opened
+from infra.gateway.calls import Calls
 from infra.gateway.endpoint import Endpoint
 from infra.gateway.settings import GatewaySettings
 
@@ -38,7 +39,8 @@ def assemble(common: CommonSettings, settings: GatewaySettings, base_url: str) -
             yield
 
     metadata = f"{(common.public_url or base_url).rstrip('/')}/.well-known/oauth-protected-resource/mcp"
-    endpoint = Endpoint(runtime, gateway.domains, gateway.lists, metadata)
+    calls = Calls(runtime, gateway.domains, gateway.lists, gateway.policy)
+    endpoint = Endpoint(runtime.credentials, calls, gateway.lists, metadata)
     app = Starlette(routes=[Route("/mcp", endpoint)], lifespan=lifespan)
     surround(app, runtime, base_url, console_routes(runtime))
     return Served(app, None, runtime), gateway

@@ -1,9 +1,10 @@
 """Settings of the gateway."""
 
+from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
@@ -41,6 +42,18 @@ class DomainLimits(BaseModel):
     """For a whole call. Longer than the domain's own deadline, so that its own words arrive."""
 
 
+class Exchange(BaseModel):
+    """Where tokens for one domain are had (RFC 8693)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token_url: str = Field(pattern=r"^https?://[^/@?#]+/[^?#]+$")
+    client_id: str
+    client_secret: SecretStr
+    audience: str
+    scope: str = ""
+
+
 class GatewaySettings(BaseSettings):
     """Settings of the gateway (`triptych serve gateway`)."""
 
@@ -52,6 +65,11 @@ class GatewaySettings(BaseSettings):
     limits: dict[Prefix, DomainLimits] = Field(
         {}, description='JSON: by prefix {"concurrency": 64, "queue": 64, "queue_seconds": 1, "seconds": 35}'
     )
+    exchange: dict[Prefix, Exchange] = Field(
+        {},
+        description='JSON: prefix -> {"token_url", "client_id", "client_secret", "audience"}; else the own one goes on',
+    )
+    policy: Path | None = Field(None, description="file of Cedar policies in place of infra/gateway/policies")
     health_path: str = Field("/health/ready", pattern="^/", description="what is asked of every replica")
     health_seconds: float = Field(1.0, gt=0, le=60, description="time between two questions")
     health_timeout_seconds: float = Field(2.0, gt=0, le=60, description="time for an answer; two that fail mean down")
@@ -63,7 +81,7 @@ class GatewaySettings(BaseSettings):
     def _known(self) -> Self:
         if not self.domains:
             raise ValueError("name at least one domain in GATEWAY_DOMAINS")
-        if unknown := set(self.limits) - set(self.domains):
+        if unknown := (set(self.limits) | set(self.exchange)) - set(self.domains):
             raise ValueError(f"GATEWAY_DOMAINS has no {', '.join(sorted(unknown))}")
         return self
 

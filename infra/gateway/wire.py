@@ -22,6 +22,10 @@ class Reply(Protocol):
     @property
     def content_type(self) -> str: ...
 
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body, if it was said."""
+
     async def read(self) -> bytes:
         """What has arrived of the body, waiting for at least one byte; empty at its end. Raises WireFailure."""
 

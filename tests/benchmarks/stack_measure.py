@@ -1,6 +1,7 @@
 """Runs the variants of the stack benchmark side by side, and measures them in turns."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -40,9 +41,11 @@ class Server:
     port: int
     keys: Sequence[str]
 
+    tool: str = "echo"
+
     def requests(self, era: Era, callers: int) -> list[bytes]:
         """The call of each caller."""
-        return [raw_request(era, "echo", ARGUMENTS, self.port, key) for key in self.keys[:callers]]
+        return [raw_request(era, self.tool, ARGUMENTS, self.port, key) for key in self.keys[:callers]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def serving(variants: Sequence[Variant], folder: Path) -> Iterator[dict[str, Ser
         for variant in variants:
             servers[variant.name] = _start(variant, folder / f"{variant.build}-{variant.tools}")
         for server in servers.values():
-            _warm(server)
+            warm(server)
         yield servers
     finally:
         for server in servers.values():
@@ -87,11 +90,19 @@ def _start(variant: Variant, folder: Path) -> Server:
     folder.mkdir(parents=True)
     store = ApiKeyStore(api_keys_path(CommonSettings(data_dir=folder)))
     keys = [store.create(f"caller-{number}", "acme", ["user"], [])[1] for number in range(MOST_CALLERS)]
+    command = ["tests.benchmarks.stack_server", variant.build, "--tools", str(variant.tools), "--folder", str(folder)]
+    return launch(command, folder / "server.log", keys)
+
+
+def launch(
+    module: Sequence[str], output: Path, keys: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Server:
+    """`python -m MODULE... --port PORT`, once it listens."""
     port = free_port(0)
-    command = [sys.executable, "-m", "tests.benchmarks.stack_server", variant.build, "--tools", str(variant.tools)]
-    command += ["--port", str(port), "--folder", str(folder)]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    command = [sys.executable, "-m", *module, "--port", str(port)]
+    with output.open("wb") as log:
+        environment = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     server = Server(process, port, keys)
     try:
         _wait_for_port(server)
@@ -110,7 +121,7 @@ def _wait_for_port(server: Server) -> None:
     raise RuntimeError(f"a server of the benchmark did not start: {server.process.args!r}")
 
 
-def _warm(server: Server) -> None:
+def warm(server: Server) -> None:
     for era in ERAS:
         load = drive(server.port, server.requests(era, 8), 0.5)
         if structured(load.answer) != {"result": ARGUMENTS["text"]}:

@@ -2,53 +2,24 @@
 
 import base64
 import email.utils
-import fcntl
-import hashlib
 import hmac
 import http.client
-import os
 import secrets
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.services.npm import installed
 from tests.services.processes import accepts, free_port, run, wait_until
 
 REMEDY = "install Node.js 20 with npm, or TEST_AZURE_URL=http://ACCOUNT:KEY@HOST:PORT/CONTAINER"
 SOURCES = Path(__file__).parent / "azurite"
 CONTAINER = "tests"
-INSTALL_SECONDS = 600
 
 
 def program() -> Path:
     """Azurite's program for blobs, installed if need be. Raises RuntimeError when there is no npm."""
-    lock = (SOURCES / "package-lock.json").read_bytes()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triptych"
-    target = cache / f"azurite-{hashlib.sha256(lock).hexdigest()[:12]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not target.exists():
-            _install(target)
-    return target / "node_modules" / ".bin" / "azurite-blob"
-
-
-def _install(target: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise RuntimeError("there is no npm to install azurite with")
-    sys.stderr.write("\ninstalling azurite, once; this takes one to two minutes ...\n")
-    with tempfile.TemporaryDirectory(dir=target.parent) as made:
-        folder = Path(made) / "azurite"
-        shutil.copytree(SOURCES, folder)
-        command = ["nice", npm, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-        if done.returncode:
-            raise RuntimeError(f"npm ci failed: {done.stderr[-500:]}")
-        folder.rename(target)
+    return installed(SOURCES) / "node_modules" / ".bin" / "azurite-blob"
 
 
 def start() -> Iterator[str]:

@@ -22,6 +22,7 @@ class AiohttpReply:
         self._response = response
         self.status = response.status
         self.content_type = response.headers.get("Content-Type", "")
+        self.length = response.content_length
 
     async def read(self) -> bytes:
         """See Reply."""
@@ -31,11 +32,10 @@ class AiohttpReply:
 class AiohttpWire:
     """See Wire."""
 
-    def __init__(self, urls: list[str], connections: int) -> None:
+    def __init__(self, urls: list[str]) -> None:
         for url in urls:
             base_url(url)
         self._urls = {url: URL(url) for url in urls}
-        self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
