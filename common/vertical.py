@@ -1,6 +1,7 @@
 """What a vertical registers, so that commands, demo and forks need to know nothing else about it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from common.evals import Evals
+    from common.jobs import JobQueue
     from common.runtime import Runtime
     from common.tour import Narrator, Stage
 
@@ -50,6 +52,8 @@ class Vertical:
     tour: "Callable[[Narrator, Stage], Awaitable[None]]"
     work: Callable[[CommonSettings], Awaitable[None]] | None = None
     """Work on background jobs until cancelled."""
+    queue: "Callable[[CommonSettings], AbstractAsyncContextManager[JobQueue]] | None" = None
+    """Its background jobs, for `triptych dead-letters`."""
     commands: Sequence[Callable[..., None]] = ()
     checks: Sequence[Check] = ()
     evals: "Callable[[], Evals] | None" = None

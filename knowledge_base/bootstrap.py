@@ -17,6 +17,9 @@ from common.files import EicarScanner, Scanner
 from common.files.clamd import ClamdScanner
 from common.garbage import settle_again
 from common.jobs import JobQueue, Retry
+from common.jobs.bell import Bell, NoBell
+from common.jobs.docket_bell import DocketBell
+from common.jobs.intake import Intake
 from common.jobs.sql import SqlJobQueue
 from common.settings import CommonSettings
 from knowledge_base.adapters.lance_index import LanceIndex
@@ -36,7 +39,7 @@ from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
 from knowledge_base.sync import FolderSync
 from knowledge_base.uploads import Uploads
-from knowledge_base.worker import IngestWorker
+from knowledge_base.worker import BATCH, LANES, IngestWorker
 
 WARM_AFTER_SECONDS = 0.5
 
@@ -52,6 +55,7 @@ class KnowledgeBase:
     embedder: Embedder
     parser: Parser
     queue: JobQueue
+    bell: Bell
     library: Library
     ingest: Ingest
     sources: SqlSources
@@ -78,7 +82,10 @@ def build_knowledge_base(
     retry = Retry(settings.job_tries)
     queue = SqlJobQueue(engine, f"{socket.gethostname()}-{os.getpid()}", settings.job_lease_seconds, retry)
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
-    library = Library(catalog, objects, FileCheck(settings.max_file_bytes, scanner), worker.change_access)
+    bell = build_bell(common, settings)
+    intake = Intake(queue, bell, settings.max_waiting_jobs, BATCH)
+    check = FileCheck(settings.max_file_bytes, scanner)
+    library = Library(catalog, objects, check, worker.change_access, intake)
     rules = settings.file_rules
     allowed = [Path(path) for path in settings.allowed_paths]
     ingest = Ingest(library, queue, allowed, rules, audit)
@@ -91,6 +98,7 @@ def build_knowledge_base(
         embedder=embedder,
         parser=parser,
         queue=queue,
+        bell=bell,
         library=library,
         ingest=ingest,
         sources=sources,
@@ -107,6 +115,14 @@ def build_index(settings: KnowledgeBaseSettings, folder: Path, dimension: int) -
     return LanceIndex(folder / "index", dimension)
 
 
+def build_bell(common: CommonSettings, settings: KnowledgeBaseSettings) -> Bell:
+    """With Redis workers are woken; without it they look every half second."""
+    if common.redis_url is None:
+        return NoBell()
+    url = common.redis_url.get_secret_value()
+    return DocketBell(url, "triptych:knowledge-base", LANES, settings.job_lease_seconds, common.ca_file)
+
+
 def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:
     """The malware scanner of the settings."""
     if settings.clamd_address is None:
@@ -121,7 +137,8 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
     await knowledge_base.sources.open()
     background = [asyncio.create_task(_warm(knowledge_base.index))]
     if work:
-        background.append(asyncio.create_task(knowledge_base.worker.run()))
+        worker, bell = knowledge_base.worker, knowledge_base.bell
+        background.append(asyncio.create_task(worker.run() if isinstance(bell, NoBell) else worker.serve(bell)))
     try:
         yield knowledge_base
     finally:
@@ -130,6 +147,7 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
         for task in background:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+        await knowledge_base.bell.close()
         await knowledge_base.parser.close()
         await knowledge_base.embedder.close()
         if knowledge_base.reranker is not None:

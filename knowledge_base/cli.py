@@ -1,6 +1,8 @@
 """Commands of the knowledge base, and what it registers with the suite."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +16,7 @@ from knowledge_base.settings import KnowledgeBaseSettings
 
 if TYPE_CHECKING:
     from common.evals import Evals
+    from common.jobs import JobQueue
     from common.tour import Narrator, Stage
 
 
@@ -32,6 +35,15 @@ async def work(common: CommonSettings) -> None:
         settle()
         typer.echo("knowledge-base worker: ready", err=True)
         await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def queue(common: CommonSettings) -> "AsyncIterator[JobQueue]":
+    """The ingest jobs."""
+    from knowledge_base.bootstrap import build_knowledge_base, opened
+
+    async with opened(build_knowledge_base(common, load_settings(KnowledgeBaseSettings)), work=False) as found:
+        yield found.queue
 
 
 async def tour(narrator: "Narrator", stage: "Stage") -> None:
@@ -68,6 +80,7 @@ vertical = Vertical(
     build=build,
     tour=tour,
     work=work,
+    queue=queue,
     commands=(ingest,),
     checks=(Check("search", check_search),),
     evals=evals,

@@ -83,7 +83,7 @@ class Ingest:
         self.rules = rules
 
     async def start(self, paths: Sequence[str], caller: AccessScope, access: Access) -> str:
-        """Accept files of the allowed folders; returns the batch. Raises Denied, InvalidInput."""
+        """Accept files of the allowed folders; returns the batch. Raises Denied, InvalidInput, Unavailable."""
         if not self._allowed:
             raise Denied("This server may read no folders.", "The operator names them in KB_ALLOWED_PATHS.")
         places = [locate(path, self._allowed) for path in paths]
@@ -95,11 +95,16 @@ class Ingest:
             if not 0 < len(sources) <= MAX_FILES:
                 hint = "Name smaller folders, or let the operator use `triptych ingest`."
                 raise InvalidInput(f"There are {len(sources)} files; a call takes 1 to {MAX_FILES}.", hint)
+            await self.admit(len(sources))
             batch, tally = new_batch(), Tally()
             async for outcome in self.accept(sources, caller, access, batch):
                 tally.add(outcome)
         await self._audit(tally.record("files_taken_in", caller, job_id=batch))
         return batch
+
+    async def admit(self, count: int) -> None:
+        """Raises Unavailable while too much waits to be worked on."""
+        await self._library.intake.admit(count)
 
     async def accept(
         self,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from common.errors import AppError, Denied, InvalidInput
 from common.jobs import Job, new_batch
+from common.jobs.intake import Intake
 from common.paging import decode_cursor, encode_cursor
 from common.security.access import LEVELS, Access, AccessScope
 from common.settings import Classification
@@ -55,8 +56,9 @@ class Fetched:
 class Library:
     """Accepts, lists, fetches, compares, restores and deletes documents."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore, check: FileCheck, do: DoJob) -> None:
+    def __init__(self, catalog: Catalog, objects: ObjectStore, check: FileCheck, do: DoJob, intake: Intake) -> None:
         self._catalog = catalog
+        self.intake = intake
         self._do = do
         self._objects = objects
         self._check_file = check
@@ -67,8 +69,11 @@ class Library:
         """Take a document in: once this returns it is not lost, and soon it is searchable.
 
         `operator` is for the command line, whose user owns the data anyway: it replaces documents unseen.
-        Raises Refused for an unusable file, InvalidInput, Denied, Conflict, Unavailable while there is no malware scan.
+        Raises Refused for an unusable file, InvalidInput, Denied, Conflict, Unavailable while there is no malware scan
+        or too much waits to be worked on.
         """
+        if not operator:
+            await self.intake.admit()
         [accepted] = await self.add_all([document], caller, batch or new_batch(), operator)
         if isinstance(accepted, AppError):
             raise accepted
@@ -89,6 +94,7 @@ class Library:
                 answers[place] = answer
                 if answer is None:
                     await self._objects.erase(caller.tenant, item.document.document_id, item.life)
+        await self.intake.announce(sum(isinstance(answer, Accepted) and answer.batch is not None for answer in answers))
         return [answer for answer in answers if answer is not None]
 
     async def _checked(self, document: NewDocument, caller: AccessScope) -> Accepted | AppError | None:
@@ -152,6 +158,7 @@ class Library:
         """Hide a document at once; returns the batch of the job that erases it. Raises NotFound."""
         batch = new_batch()
         await self._catalog.delete(document_id, caller, batch)
+        await self.intake.announce(1)
         return batch
 
     async def page(

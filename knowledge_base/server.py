@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 
 from common.console.app import console_routes, larger_bodies
 from common.errors import InvalidInput, NotFound
+from common.jobs.metrics import measure
 from common.runtime import build_runtime
 from common.security.principal import current_principal
 from common.security.untrusted import untrusted
@@ -58,6 +59,7 @@ WRITES = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHi
 CHANGES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=True, openWorldHint=False)
 DocumentId = Annotated[str, Field(description="id of the document, as search gives it", min_length=1, max_length=128)]
 AsOf = Annotated[AwareDatetime | None, Field(description="a time with zone, as 2025-06-30T12:00:00Z; default: now")]
+JobId = Annotated[str, Field(description="job_id of add_document or start_ingest", max_length=36)]
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=4000)]
 FILTERS = """only documents whose metadata fits, as {"department": "legal", "year": {"gte": 2024}}. Operators: eq, ne,
 in, range, gt, gte, lt, lte, exists; {"any": [...]}, {"all": [...]}, {"not": {...}} nest. list_facets tells fields"""
@@ -73,6 +75,7 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     runtime = build_runtime(NAME, common, POLICIES)
     knowledge_base = build_knowledge_base(common, load_settings(KnowledgeBaseSettings), runtime.audit.write)
     runtime.health.critical["catalog"] = knowledge_base.queue.pending
+    measure(runtime.metrics, knowledge_base.queue, "ingest")
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
@@ -206,7 +209,7 @@ def add_version_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> No
 
 
 def add_writing_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> None:
-    """add_document, start_ingest, get_job."""
+    """add_document, start_ingest, get_job, cancel_job."""
 
     @server.tool(title="Add a document", annotations=WRITES)
     async def add_document(
@@ -235,10 +238,16 @@ def add_writing_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> No
         return await _job(knowledge_base, await knowledge_base.ingest.start(paths, scope, access.access))
 
     @server.tool(title="Progress of a job", annotations=READS)
-    async def get_job(
-        job_id: Annotated[str, Field(description="job_id of add_document or start_ingest", max_length=36)],
-    ) -> JobStatus:
-        """Say how far an ingest job is, and what was refused and why."""
+    async def get_job(job_id: JobId) -> JobStatus:
+        """Say how far an ingest job is, how long it will take, and what was refused and why. Ask every few seconds."""
+        return await _job(knowledge_base, job_id)
+
+    @server.tool(title="Cancel a job", annotations=CHANGES)
+    async def cancel_job(job_id: JobId) -> JobStatus:
+        """Withdraw what an ingest job has not begun yet. What is searchable already stays so: delete_document removes
+        it. A deletion cannot be cancelled."""
+        await _job(knowledge_base, job_id)
+        await knowledge_base.queue.cancel(job_id, "ingest")
         return await _job(knowledge_base, job_id)
 
 

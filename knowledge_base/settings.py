@@ -38,6 +38,11 @@ class KnowledgeBaseSettings(BaseSettings):
     job_lease_seconds: float = Field(
         60.0, ge=1, le=3600, description="time after which a job whose worker is not heard of is somebody else's"
     )
+    max_waiting_jobs: int = Field(
+        10_000,
+        gt=0,
+        description="documents that may wait; beyond that new ones are refused for a while",
+    )
     worker: bool = Field(True, description="work on ingest jobs inside the server process")
 
     @property

@@ -37,7 +37,8 @@ class Uploads:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def take(self, files: Sequence[Upload], caller: AccessScope, access: Access) -> tuple[str, list[Outcome]]:
-        """Accept or refuse each; returns the batch, and what became of them in order."""
+        """Accept or refuse each; returns the batch, and what became of them in order. Raises Unavailable."""
+        await self._ingest.admit(len(files))
         batch, tally, outcomes = new_batch(), Tally(), list[Outcome]()
         try:
             for file in files:

@@ -5,6 +5,9 @@ Each step may be repeated: a worker that dies loses nothing, and nothing is visi
 
 import asyncio
 import contextlib
+import math
+import random
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ import structlog
 
 from common.errors import AppError, NotFound, Unavailable
 from common.jobs import Job, JobQueue
+from common.jobs.bell import Bell
 from knowledge_base.chunking import chunk, embedding_text
 from knowledge_base.documents import Chunk, IndexedChunk, Published, Task, Vector, Version
 from knowledge_base.files import Refused
@@ -26,6 +30,8 @@ BATCH = 32
 """Documents that share one commit of the index."""
 LANES = 2
 """Batches under way at once: while one is written, the next one is embedded. Memory bounds their number."""
+LOOK_SECONDS = 5.0
+"""A worker that waits for a bell looks at the queue so often by itself: what was rung for can get lost."""
 READERS = 4
 """Documents that are read and cut at the same time."""
 
@@ -59,6 +65,7 @@ class IngestWorker:
         self._index = index
         self._reading = asyncio.Semaphore(READERS)
         self._writing = asyncio.Lock()
+        self._lanes = asyncio.Semaphore(LANES)
         self._untidy = False
 
     async def run(self, idle_seconds: float = 0.5) -> None:
@@ -81,6 +88,32 @@ class IngestWorker:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def serve(self, bell: Bell, look_seconds: float = LOOK_SECONDS) -> None:
+        """Work when the bell rings, until cancelled; and look after what nobody rings for any more."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(bell.listen(self.drain))
+            group.create_task(self._look(bell, look_seconds))
+
+    async def drain(self) -> None:
+        """Work until nothing is ready."""
+        async with self._lanes:
+            while await self._logged(self.work_once()):
+                pass
+
+    async def _look(self, bell: Bell, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311 - so that workers take turns
+            depth = await self._logged(self._queue.depth())
+            if depth is None:
+                continue
+            if depth.ready and depth.oldest_seconds > seconds / 2:
+                # Of all workers that see it, one rings. Without a bell this one does what there is.
+                rings = math.ceil(depth.ready / BATCH)
+                if not await bell.ring(rings, key=f"look-{int(time.time() / seconds)}"):
+                    await self.drain()
+            elif not depth.waiting:
+                await self._logged(self._tidy())
 
     async def work_once(self, limit: int = BATCH) -> int:
         """One batch; returns how many jobs were taken."""

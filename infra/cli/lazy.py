@@ -12,6 +12,7 @@ class LazyGroup(TyperGroup):
 
     modules: ClassVar[dict[str, str]] = {name: f"common.cli.{name}" for name in ("audit", "connect", "keys", "token")}
     modules["crm"] = "infra.cli.crm"
+    modules["dead-letters"] = "infra.cli.dead_letters"
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *self.modules]

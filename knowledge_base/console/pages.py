@@ -6,6 +6,7 @@ from common.console.page import Page
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.console.browse import browse_page
 from knowledge_base.console.compare import compare_page
+from knowledge_base.console.dead_letters import dead_letters_page
 from knowledge_base.console.document import document_page
 from knowledge_base.console.jobs import job_page, jobs_page, progress_page
 from knowledge_base.console.playground import playground_page
@@ -26,5 +27,6 @@ def pages(knowledge_base: KnowledgeBase) -> list[Page]:
         jobs_page(queue),
         job_page(queue),
         progress_page(queue),
+        dead_letters_page(queue, library.intake),
         upload_page(knowledge_base.uploads, knowledge_base.settings),
     ]

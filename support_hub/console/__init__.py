@@ -1,1 +1,0 @@
-"""The pages that the support hub adds to the console."""
