@@ -21,9 +21,11 @@ from common.jobs.bell import Bell, NoBell
 from common.jobs.docket_bell import DocketBell
 from common.jobs.intake import Intake
 from common.jobs.sql import SqlJobQueue
+from common.security.encryption import load_keyring
 from common.settings import CommonSettings
 from knowledge_base.adapters.lance_index import LanceIndex
-from knowledge_base.adapters.local_objects import LocalObjects
+from knowledge_base.adapters.object_stores import Account
+from knowledge_base.adapters.objects import Objects
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
 from knowledge_base.adapters.onnx_reranker import OnnxReranker
 from knowledge_base.adapters.parser import IsolatedParser
@@ -75,7 +77,7 @@ def build_knowledge_base(
     catalog = SqlCatalog(engine)
     embedder = OnnxEmbedder()
     index = build_index(settings, folder, embedder.dimension)
-    objects = LocalObjects(settings.objects_url or f"file://{(folder / 'objects').absolute()}")
+    objects = build_objects(common, settings)
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
     reranker = OnnxReranker(settings.reranker) if settings.reranker else None
@@ -121,6 +123,14 @@ def build_bell(common: CommonSettings, settings: KnowledgeBaseSettings) -> Bell:
         return NoBell()
     url = common.redis_url.get_secret_value()
     return DocketBell(url, "triptych:knowledge-base", LANES, settings.job_lease_seconds, common.ca_file)
+
+
+def build_objects(common: CommonSettings, settings: KnowledgeBaseSettings) -> Objects:
+    """The object store of the settings; what is put there is sealed if there is a key for it."""
+    location = settings.objects_url or f"file://{(settings.folder(common.data_dir) / 'objects').absolute()}"
+    keyring = load_keyring(common) if common.encryption_key else None
+    account = Account(settings.objects_endpoint, settings.objects_account, settings.objects_account_key, common.ca_file)
+    return Objects(location, keyring, account)
 
 
 def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:

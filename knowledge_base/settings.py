@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.files import FileRules
@@ -18,7 +18,18 @@ class KnowledgeBaseSettings(BaseSettings):
 
     index: Literal["lance"] = Field("lance", description="search index; lance: embedded, in data_dir")
     catalog: Literal["sqlite"] = Field("sqlite", description="catalogue of documents and jobs")
-    objects_url: str | None = Field(None, description="where files are kept, file://...; default: in data_dir")
+    objects_url: str | None = Field(
+        None,
+        pattern=r"^(file|s3|az)://.+",
+        description="where files are kept: file://, s3://bucket/prefix or az://container/prefix; default: in data_dir",
+    )
+    objects_endpoint: str | None = Field(
+        None, pattern=r"^https?://", description="of a store that speaks S3 or Azure's protocol, but is elsewhere"
+    )
+    objects_account: str | None = Field(None, description="Azure storage account; S3 asks boto3 for its credentials")
+    objects_account_key: SecretStr | None = Field(
+        None, description="its key; default: the managed identity of the workload or machine"
+    )
     embedder: Literal["onnx"] = Field("onnx", description="onnx: all-MiniLM-L6-v2 on this machine's processors")
     allowed_paths: CommaList = Field([], description="folders that start_ingest may read; none: the tool refuses")
     max_file_bytes: int = Field(25 * 1024 * 1024, gt=0, description="largest file that is taken in")
