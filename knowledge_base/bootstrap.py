@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import create_engine, sqlite_url
+from common.errors import SettingsError
 from common.files import EicarScanner, Scanner
 from common.files.clamd import ClamdScanner
 from common.garbage import settle_again
@@ -23,6 +25,8 @@ from common.jobs.intake import Intake
 from common.jobs.sql import SqlJobQueue
 from common.security.encryption import load_keyring
 from common.settings import CommonSettings
+from knowledge_base.adapters.elastic_client import ElasticsearchAccess
+from knowledge_base.adapters.elastic_index import ElasticIndex
 from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.adapters.object_stores import Account
 from knowledge_base.adapters.objects import Objects
@@ -76,7 +80,7 @@ def build_knowledge_base(
     engine = create_engine(sqlite_url(folder / "catalog.db"))
     catalog = SqlCatalog(engine)
     embedder = OnnxEmbedder()
-    index = build_index(settings, folder, embedder.dimension)
+    index = build_index(settings, folder, embedder)
     objects = build_objects(common, settings)
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
@@ -112,9 +116,21 @@ def build_knowledge_base(
     )
 
 
-def build_index(settings: KnowledgeBaseSettings, folder: Path, dimension: int) -> ChunkIndex:
-    """The search index of the settings; `folder` is this vertical's, `dimension` that of the vectors."""
-    return LanceIndex(folder / "index", dimension)
+def build_index(settings: KnowledgeBaseSettings, folder: Path, embedder: Embedder) -> ChunkIndex:
+    """The search index of the settings; `folder` is this vertical's."""
+    if settings.index == "elasticsearch":
+        if find_spec("elasticsearch") is None:
+            raise SettingsError("KB_INDEX=elasticsearch needs its driver: pip install 'triptych[knowledge-base]'")
+        access = ElasticsearchAccess(
+            urls=settings.elasticsearch_url,
+            api_key=settings.elasticsearch_api_key,
+            username=settings.elasticsearch_username,
+            password=settings.elasticsearch_password,
+            ca_file=settings.elasticsearch_ca_file,
+            timeout_seconds=settings.elasticsearch_timeout_seconds,
+        )
+        return ElasticIndex(access, settings.elasticsearch_index, embedder.model, embedder.dimension)
+    return LanceIndex(folder / "index", embedder.dimension)
 
 
 def build_bell(common: CommonSettings, settings: KnowledgeBaseSettings) -> Bell:

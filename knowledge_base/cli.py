@@ -60,6 +60,18 @@ def evals() -> "Evals":
     return evals()
 
 
+async def check_index(settings: CommonSettings) -> str:
+    """Opens the search index alone."""
+    from knowledge_base.bootstrap import build_knowledge_base
+
+    given = load_settings(KnowledgeBaseSettings)
+    index = build_knowledge_base(settings, given).index
+    try:
+        return f"{given.index}: {await index.count():,} chunks"
+    finally:
+        await index.close()
+
+
 async def check_search(settings: CommonSettings) -> str:
     """Opens every backend and runs a query through it."""
     from knowledge_base.bootstrap import build_knowledge_base, opened
@@ -82,6 +94,6 @@ vertical = Vertical(
     work=work,
     queue=queue,
     commands=(ingest,),
-    checks=(Check("search", check_search),),
+    checks=(Check("index", check_index), Check("search", check_search)),
     evals=evals,
 )

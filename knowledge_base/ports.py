@@ -1,7 +1,7 @@
 """What the use cases need from the world; `adapters/` has one file for each real system."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from common.errors import Conflict
 from common.jobs import Job
@@ -28,6 +28,8 @@ class Embedder(Protocol):
     """Turns text into unit vectors of one dimension."""
 
     dimension: int
+    model: str
+    """Vectors of two models cannot be compared."""
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """One vector for each text, in order."""
@@ -56,6 +58,12 @@ class ChunkIndex(Protocol):
     async def search_vector(self, vector: Vector, restriction: Restriction, limit: int) -> list[Hit]:
         """Nearest chunks by cosine, likewise."""
 
+    async def count(self) -> int:
+        """Chunks of all tenants."""
+
+    async def check(self) -> None:
+        """Raises what keeps it from answering."""
+
     async def optimize(self) -> None:
         """Take what was removed off the disk, and bring all indices up to date."""
 
@@ -66,6 +74,16 @@ class ChunkIndex(Protocol):
         """Load what the first query would have to wait for."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class BothAtOnce(Protocol):
+    """What an index can do, too, if it is a server: one request instead of two."""
+
+    async def search_both(
+        self, query: str, vector: Vector, restriction: Restriction, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
+        """What `search_text` and `search_vector` find."""
 
 
 class Reranker(Protocol):

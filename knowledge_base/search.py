@@ -12,7 +12,7 @@ from knowledge_base.documents import Hit, Metadata, Vector, Version
 from knowledge_base.duplicates import Answer, collapsed
 from knowledge_base.explanation import Explained, Explanation, Steps, places, timed
 from knowledge_base.filters import Filter, Restriction
-from knowledge_base.ports import Catalog, ChunkIndex, Embedder
+from knowledge_base.ports import BothAtOnce, Catalog, ChunkIndex, Embedder
 from knowledge_base.ranking import Fusion, Lists, Ranked, best_chunks, convex_combination
 from knowledge_base.reranking import Rerank, as_ranked
 from knowledge_base.search_pages import shown_before
@@ -62,6 +62,7 @@ class Search:
         rerank: Rerank = as_ranked,
     ) -> None:
         self._index = index
+        self._both = index if isinstance(index, BothAtOnce) else None
         self._embedder = embedder
         self._catalog = catalog
         self._fuse = fuse
@@ -127,6 +128,11 @@ class Search:
         if mode == "vector":
             vector, hits = await self._nearest(query, restriction, steps)
             return {"vector": hits}, vector
+        if self._both:
+            vector = await self._embedded(query, steps)
+            with timed(steps, "both"):
+                both = await self._both.search_both(query, vector, restriction, LEG_LIMIT)
+            return dict(zip(("text", "vector"), both, strict=True)), vector
         text, (vector, hits) = await asyncio.gather(
             self._matching(query, restriction, steps), self._nearest(query, restriction, steps)
         )
@@ -137,10 +143,14 @@ class Search:
             return await self._index.search_text(query, restriction, LEG_LIMIT)
 
     async def _nearest(self, query: str, restriction: Restriction, steps: Steps) -> tuple[Vector, list[Hit]]:
-        with timed(steps, "embedding"):
-            [vector] = await self._embedder.embed([query])
+        vector = await self._embedded(query, steps)
         with timed(steps, "vector"):
             return vector, await self._index.search_vector(vector, restriction, LEG_LIMIT)
+
+    async def _embedded(self, query: str, steps: Steps) -> Vector:
+        with timed(steps, "embedding"):
+            [vector] = await self._embedder.embed([query])
+        return vector
 
     async def _items(self, page: Sequence[Answer], query: str, scope: AccessScope) -> list[SearchItem]:
         keys = [(scope.tenant, answer.hit.document_id, answer.hit.version) for answer in page]

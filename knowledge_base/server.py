@@ -76,6 +76,9 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     knowledge_base = build_knowledge_base(common, load_settings(KnowledgeBaseSettings), runtime.audit.write)
     runtime.health.critical["catalog"] = knowledge_base.queue.pending
     measure(runtime.metrics, knowledge_base.queue, "ingest")
+    if knowledge_base.settings.index != "lance":
+        # The embedded one has nobody to wait for, and opening it costs the start a second.
+        runtime.health.critical["index"] = knowledge_base.index.check
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:

@@ -1,14 +1,17 @@
 """Settings of the knowledge base."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.files import FileRules
 from common.settings import Classification, CommaList
 from knowledge_base.ranking import VECTOR_WEIGHT
+
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 class KnowledgeBaseSettings(BaseSettings):
@@ -16,7 +19,16 @@ class KnowledgeBaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KB_", env_file=".env", extra="ignore", frozen=True)
 
-    index: Literal["lance"] = Field("lance", description="search index; lance: embedded, in data_dir")
+    index: Literal["lance", "elasticsearch"] = Field("lance", description="search index; lance: embedded, in data_dir")
+    elasticsearch_url: CommaList = Field([], description="https://host:9200, of one node or several")
+    elasticsearch_api_key: SecretStr | None = Field(None, description="or give username and password")
+    elasticsearch_username: str | None = Field(None, description="who signs in, if there is no API key")
+    elasticsearch_password: SecretStr | None = Field(None, description="of that user")
+    elasticsearch_ca_file: Path | None = Field(None, description="authority that signed the cluster's certificate")
+    elasticsearch_index: str = Field(
+        "triptych-kb", pattern=r"^[a-z0-9][a-z0-9-]{0,99}$", description="what names of indices begin with"
+    )
+    elasticsearch_timeout_seconds: float = Field(10.0, gt=0, le=60, description="deadline of one request to it")
     catalog: Literal["sqlite"] = Field("sqlite", description="catalogue of documents and jobs")
     objects_url: str | None = Field(
         None,
@@ -55,6 +67,20 @@ class KnowledgeBaseSettings(BaseSettings):
         description="documents that may wait; beyond that new ones are refused for a while",
     )
     worker: bool = Field(True, description="work on ingest jobs inside the server process")
+
+    @model_validator(mode="after")
+    def _elasticsearch_is_usable(self) -> Self:
+        if self.index == "elasticsearch" and not self.elasticsearch_url:
+            raise ValueError("KB_INDEX=elasticsearch needs KB_ELASTICSEARCH_URL")
+        signs_in = self.elasticsearch_api_key is not None or self.elasticsearch_password is not None
+        for url in map(urlsplit, self.elasticsearch_url):
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("KB_ELASTICSEARCH_URL must be like https://host:9200")
+            if url.username is not None or url.password is not None:
+                raise ValueError("KB_ELASTICSEARCH_URL must hold no password: use KB_ELASTICSEARCH_PASSWORD")
+            if signs_in and url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+                raise ValueError("KB_ELASTICSEARCH_URL must be https: secrets are not sent in the clear")
+        return self
 
     @property
     def file_rules(self) -> FileRules:

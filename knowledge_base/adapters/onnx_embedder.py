@@ -33,6 +33,7 @@ class OnnxEmbedder:
     """
 
     dimension = DIMENSION
+    model = "all-MiniLM-L6-v2"
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads or _cores()

@@ -34,6 +34,7 @@ STEPS = {
     "embedding": "Embedding of the query",
     "vector": "Vector search",
     "text": "Full text search",
+    "both": "Vector and full text search",
     "catalogue": "Catalogue: rights and versions",
     "fusion": "Joining the lists",
     "reranking": "Reranking",

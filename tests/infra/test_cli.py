@@ -185,6 +185,7 @@ def test_env_example_is_what_the_settings_say() -> None:
 def test_importing_a_server_loads_no_driver(server: str) -> None:
     heavy = (
         "lancedb",
+        "elasticsearch",
         "markitdown",
         "onnxruntime",
         "tokenizers",

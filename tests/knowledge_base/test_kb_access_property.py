@@ -11,10 +11,12 @@ from sqlalchemy import true
 
 from common.security.access import Access, AccessScope
 from knowledge_base import bootstrap
-from knowledge_base.adapters import lance_filter, sql_tables
+from knowledge_base.adapters import elastic_filter, lance_filter, sql_tables
+from knowledge_base.adapters.elastic_filter import EVERYTHING
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.browsing import BY_ID
 from knowledge_base.filters import AnyOf, Not
+from tests.support.chunks import BACKENDS, Backend, index_settings, server_of
 from tests.support.knowledge import knowledge_base_in
 from tests.support.worlds import QUESTIONS, HashEmbedder, Item, Question, build, check, worlds
 
@@ -22,54 +24,87 @@ ALICE = AccessScope("acme", "alice", frozenset({"eng"}), "internal")
 QUESTION: Question = (ALICE, Not(AnyOf(())), BY_ID)
 
 
-@settings(phases=[Phase.generate], max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
-@given(world=worlds(), questions=st.lists(QUESTIONS, min_size=4, max_size=4))
-def test_exactly_what_may_be_read_is_shown(
-    world: list[Item], questions: list[Question], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    async def run() -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bootstrap, "OnnxEmbedder", HashEmbedder)
-            async with knowledge_base_in(tmp_path_factory.mktemp("world")) as knowledge_base:
+def every_world(backend: Backend, url: str, folders: pytest.TempPathFactory, examples: int) -> None:
+    questions = st.lists(QUESTIONS, min_size=4, max_size=4)
+
+    @settings(phases=[Phase.generate], max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(world=worlds(), questions=questions)
+    def check_all(world: list[Item], questions: list[Question]) -> None:
+        async def run(given: dict[str, Any]) -> None:
+            async with knowledge_base_in(folders.mktemp("world"), **given) as knowledge_base:
                 await build(knowledge_base, world)
                 for question in questions:
                     await check(knowledge_base, world, question)
 
-    asyncio.run(run())
+        with pytest.MonkeyPatch.context() as patch, index_settings(backend, url) as given:
+            patch.setattr(bootstrap, "OnnxEmbedder", HashEmbedder)
+            asyncio.run(run(given))
+
+    check_all()
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, KnowledgeBase, list[Item]]]:
+@pytest.mark.parametrize(("backend", "examples"), [("lance", 3), ("elasticsearch", 1)])
+def test_exactly_what_may_be_read_is_shown(
+    backend: Backend, examples: int, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    every_world(backend, server_of(backend, request), tmp_path_factory, examples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_exactly_what_may_be_read_is_shown_in_many_worlds(
+    backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    every_world(backend, server_of(backend, request), tmp_path_factory, 20)
+
+
+Small = tuple[asyncio.Runner, KnowledgeBase, list[Item]]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     """A world with one document that each part of the rule alone keeps from alice."""
     everyone, secret = Access("public"), Access("restricted")
     rights = [("acme", everyone), ("ot'her", everyone), ("acme", secret), ("acme", Access(groups=frozenset({"hr"})))]
     world = [Item(tenant, f"d{n}", access, access, ({"n": n},)) for n, (tenant, access) in enumerate(rights)]
-    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+    url = server_of(request.param, request)
+    with index_settings(request.param, url) as given, asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "OnnxEmbedder", HashEmbedder)
-        opening = knowledge_base_in(tmp_path_factory.mktemp("small"))
+        opening = knowledge_base_in(tmp_path_factory.mktemp("small"), **given)
         knowledge_base = runner.run(opening.__aenter__())
         runner.run(build(knowledge_base, world))
         yield runner, knowledge_base, world
         runner.run(opening.__aexit__(None, None, None))
 
 
-def test_the_small_world_is_shown_as_it_should_be(small: tuple[asyncio.Runner, KnowledgeBase, list[Item]]) -> None:
+def test_the_small_world_is_shown_as_it_should_be(small: Small) -> None:
     runner, knowledge_base, world = small
     runner.run(check(knowledge_base, world, QUESTION))
 
 
-@pytest.mark.parametrize(
-    ("backend", "part"),
-    [
-        *((lance_filter, part) for part in ("tenant_filter", "clearance_filter", "readers_filter")),
-        *((sql_tables, part) for part in ("of_tenant", "within_clearance", "named_reader")),
-    ],
-    ids=lambda value: getattr(value, "__name__", value).rsplit(".", 1)[-1],
-)
-def test_without_a_part_of_the_rule_the_property_fails(
-    small: tuple[asyncio.Runner, KnowledgeBase, list[Item]], monkeypatch: pytest.MonkeyPatch, backend: Any, part: str
+# Each translation of the rule, and what it says when it lets everything through.
+TRANSLATIONS: dict[str, tuple[Any, Any]] = {
+    "lance": (lance_filter, "true"),
+    "elasticsearch": (elastic_filter, EVERYTHING),
+}
+
+
+@pytest.mark.parametrize("part", ["tenant_filter", "clearance_filter", "readers_filter"])
+def test_without_a_part_of_the_rule_in_the_index_the_property_fails(
+    small: Small, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     runner, knowledge_base, world = small
-    monkeypatch.setattr(backend, part, lambda scope: "true" if backend is lance_filter else true())
+    module, everything = TRANSLATIONS[knowledge_base.settings.index]
+    monkeypatch.setattr(module, part, lambda scope: everything)
+    with pytest.raises(AssertionError):
+        runner.run(check(knowledge_base, world, QUESTION))
+
+
+@pytest.mark.parametrize("part", ["of_tenant", "within_clearance", "named_reader"])
+def test_without_a_part_of_the_rule_in_the_catalogue_the_property_fails(
+    small: Small, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    runner, knowledge_base, world = small
+    monkeypatch.setattr(sql_tables, part, lambda scope: true())
     with pytest.raises(AssertionError):
         runner.run(check(knowledge_base, world, QUESTION))

@@ -30,9 +30,9 @@ async def served(folder: Path, **settings: Any) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def knowledge_base_in(folder: Path) -> AsyncIterator[KnowledgeBase]:
-    """The use cases without server and without a worker of their own."""
-    knowledge_base = build_knowledge_base(CommonSettings(data_dir=folder), KnowledgeBaseSettings())
+async def knowledge_base_in(folder: Path, **settings: Any) -> AsyncIterator[KnowledgeBase]:
+    """The use cases without server and without a worker of their own; `settings` are those of KB_*."""
+    knowledge_base = build_knowledge_base(CommonSettings(data_dir=folder), KnowledgeBaseSettings(**settings))
     async with opened(knowledge_base, work=False):
         yield knowledge_base
 

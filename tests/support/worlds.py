@@ -30,6 +30,7 @@ class HashEmbedder:
     """Stands in for the model: vectors that depend on nothing but the text."""
 
     dimension = 8
+    model = "hash"
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         digests = [np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.uint8) for text in texts]

@@ -1,6 +1,7 @@
 """Every backend leaves exactly what the reference predicate of filters leaves."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from common.databases import create_engine, sqlite_url
 from common.security.access import LEVELS, Access, AccessScope
-from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.documents import Chunk, IndexedChunk, NewDocument, Published, Stored
 from knowledge_base.filters import Filter, Restriction, matches
+from knowledge_base.ports import ChunkIndex
+from tests.support.chunks import BACKENDS, Backend, new_index, server_of
 from tests.support.filters import FILTERS, METADATA, TEXTS
 
 EVERYTHING = AccessScope("acme", "alice", clearance="restricted")
@@ -21,8 +23,7 @@ DOCUMENT = st.tuples(METADATA, TEXTS, st.sampled_from(list(LEVELS)))
 Documents = list[tuple[dict[str, Any], str, Any]]
 
 
-async def indexed(folder: Path, documents: Documents) -> LanceIndex:
-    index = LanceIndex(folder, 2)
+async def fill(index: ChunkIndex, documents: Documents) -> None:
     chunk = Chunk(0, "", "pump", 0, 4)
     await index.add(
         [
@@ -30,7 +31,6 @@ async def indexed(folder: Path, documents: Documents) -> LanceIndex:
             for n, (metadata, title, level) in enumerate(documents)
         ]
     )
-    return index
 
 
 async def catalogued(catalog: SqlCatalog, documents: Documents) -> None:
@@ -58,26 +58,62 @@ def expected(documents: Documents, where: Filter) -> set[str]:
     return found
 
 
-# Shrinking would take minutes.
-@settings(phases=[Phase.generate], max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    documents=st.lists(DOCUMENT, min_size=20, max_size=40),
-    filters=st.lists(FILTERS, min_size=30, max_size=50),
-)
-def test_all_backends_mean_the_same(
-    documents: Documents, filters: list[Filter], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    async def check(folder: Path) -> None:
-        engine = create_engine(sqlite_url(folder / "catalog.db"))
-        catalog = SqlCatalog(engine)
-        await catalogued(catalog, documents)
-        index = await indexed(folder / "index", documents)
-        for where in filters:
-            wanted, restriction = expected(documents, where), Restriction(EVERYTHING, where=where)
-            hits = await index.search_vector([1.0, 0.0], restriction, 100)
-            assert {hit.document_id for hit in hits} == wanted, where
-            assert {version.document_id for version, _ in await catalog.page(restriction, 100)} == wanted, where
-        await index.close()
-        await engine.dispose()
+async def index_finds(index: ChunkIndex, documents: Documents, filters: list[Filter]) -> None:
+    await fill(index, documents)
+    for where in filters:
+        hits = await index.search_vector([1.0, 0.0], Restriction(EVERYTHING, where=where), 100)
+        assert {hit.document_id for hit in hits} == expected(documents, where), where
 
-    asyncio.run(check(tmp_path_factory.mktemp("filters")))
+
+async def catalog_finds(folder: Path, documents: Documents, filters: list[Filter]) -> None:
+    engine = create_engine(sqlite_url(folder / "catalog.db"))
+    catalog = SqlCatalog(engine)
+    await catalogued(catalog, documents)
+    for where in filters:
+        page = await catalog.page(Restriction(EVERYTHING, where=where), 100)
+        assert {version.document_id for version, _ in page} == expected(documents, where), where
+    await engine.dispose()
+
+
+def hold(check: Callable[[Documents, list[Filter]], Coroutine[Any, Any, None]], examples: int) -> None:
+    """Check random documents and filters."""
+    documents = st.lists(DOCUMENT, min_size=20, max_size=40)
+    filters = st.lists(FILTERS, min_size=30, max_size=50)
+
+    # Shrinking would take minutes.
+    @settings(phases=[Phase.generate], max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(documents=documents, filters=filters)
+    def each(documents: Documents, filters: list[Filter]) -> None:
+        asyncio.run(check(documents, filters))
+
+    each()
+
+
+def of_index(backend: Backend, url: str, folders: pytest.TempPathFactory, examples: int) -> None:
+    async def check(documents: Documents, filters: list[Filter]) -> None:
+        async with new_index(backend, url, folders.mktemp("filters"), 2) as index:
+            await index_finds(index, documents, filters)
+
+    hold(check, examples)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_index_means_what_the_reference_means(
+    backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    of_index(backend, server_of(backend, request), tmp_path_factory, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_index_means_what_the_reference_means_very_often(
+    backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    of_index(backend, server_of(backend, request), tmp_path_factory, 40)
+
+
+def test_the_catalogue_means_what_the_reference_means(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async def check(documents: Documents, filters: list[Filter]) -> None:
+        await catalog_finds(tmp_path_factory.mktemp("filters"), documents, filters)
+
+    hold(check, 4)
