@@ -43,6 +43,7 @@ class SupportHub:
     orders: SqlOrders
     catalogue: SqlCatalogue
     cache: Cache
+    upstreams: UpstreamMetrics
     redis: "Redis | None"
     customers: Customers
     people: PeopleSearch
@@ -58,7 +59,8 @@ def build_support_hub(
     engine = create_engine(database_url(common, settings), common.ca_file)
     redis = _redis(common, settings)
     cache = Cache(redis, "triptych:support:", results=CacheResults(registry))
-    crms = build_crms(settings, UpstreamMetrics(registry))
+    upstreams = UpstreamMetrics(registry)
+    crms = build_crms(settings, upstreams)
     orders = SqlOrders(engine)
     sources = build_sources(settings, cache, crms, orders, SqlProfiles(engine))
     return SupportHub(
@@ -69,6 +71,7 @@ def build_support_hub(
         orders=orders,
         catalogue=SqlCatalogue(engine),
         cache=cache,
+        upstreams=upstreams,
         redis=redis,
         customers=Customers(sources, settings.prefer, settings.source_seconds),
         people=PeopleSearch(crms, settings.source_seconds),

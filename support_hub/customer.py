@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import time
 from typing import Protocol
 
 from common.errors import NotFound
@@ -9,6 +10,7 @@ from support_hub.facts import Fact, Preference, facts_of
 from support_hub.fanout import Arrived, Read, ask_all
 from support_hub.ports import Contact
 from support_hub.records import Order, Person, Profile, Ticket
+from support_hub.source_health import SourceHealth
 
 Question = Callable[[], Awaitable[Read["View"]]]
 
@@ -60,6 +62,7 @@ class Customers:
         self._sources = {source.name: source for source in sources}
         self._preference = preference
         self._seconds = seconds
+        self.health = SourceHealth(self._sources)
 
     async def find(self, contact: Contact) -> Customer:
         """The record. Raises NotFound if every source answered, and none of them knows the customer."""
@@ -83,8 +86,11 @@ class Customers:
         return self._put_together(arrived)
 
     async def _ask(self, sources: Mapping[str, Source], contacts: Sequence[Contact]) -> dict[str, Arrived[View]]:
+        started = time()
         answers = await ask_all({name: _question(source, contacts) for name, source in sources.items()}, self._seconds)
-        return {name: _without_nothing(answer) for name, answer in answers.items()}
+        found = {name: _without_nothing(answer) for name, answer in answers.items()}
+        self.health.note(found, started)
+        return found
 
     def _put_together(self, arrived: Mapping[str, Arrived[View]]) -> Customer:
         views = list(_views(arrived))

@@ -14,6 +14,7 @@ from yarl import URL
 from common.errors import AppError, DeadlineExceeded, RateLimited, Unavailable
 from common.http.credentials import Credentials, FixedHeaders
 from common.http.guard import GuardedResolver, base_url, is_private_by_name, within
+from common.http.status import Quota, Trouble, UpstreamStatus
 from common.http.upstream import Upstream, UpstreamMetrics
 from common.resilience.breaker import Breaker
 from common.resilience.deadline import ends_at, remaining
@@ -93,11 +94,15 @@ class ResilientClient:
         self.breaker = Breaker(upstream.name, upstream.breaker)
         self._base = base_url(upstream.url)
         self._credentials = credentials or FixedHeaders({})
-        self._meter = (metrics or UpstreamMetrics()).of(upstream.name)
+        metrics = metrics or UpstreamMetrics()
+        self._meter = metrics.of(upstream.name)
+        metrics.watch(self.status)
         self._budget = RetryBudget(upstream.retries)
         self._limiter = LocalRateLimiter(upstream.rate, upstream.burst)
         self._paused_until = 0.0
         self._session: aiohttp.ClientSession | None = None
+        self._told: Quota | None = None
+        self._trouble: Trouble | None = None
 
     async def send(self, request: Request) -> Answer:
         """The answer, if its status is below 500 and no redirect.
@@ -119,6 +124,23 @@ class ResilientClient:
         """Open connections before they are needed; whatever fails will be told by the first real call."""
         tries = [self.send(Request("GET", target)) for _ in range(connections)]
         await asyncio.gather(*tries, return_exceptions=True)
+
+    def status(self) -> UpstreamStatus:
+        """How the upstream does."""
+        tries, failed, p50, p95 = self._meter.spread()
+        return UpstreamStatus(
+            name=self.upstream.name,
+            breaker=self.breaker.state,
+            opens_in=self.breaker.wait,
+            held_back=max(0.0, self._paused_until - time.monotonic()),
+            tries=tries,
+            failed=failed,
+            p50=p50,
+            p95=p95,
+            trouble=self._trouble,
+            own=Quota(self._limiter.left(""), self.upstream.burst, "burst"),
+            told=self._told,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -145,10 +167,13 @@ class ResilientClient:
             if call.left > 0 and remaining(1.0) > 0:
                 self.breaker.forget(ticket)
             else:
-                self._record(ticket, True, time.monotonic() - started)
+                self._record(ticket, "did not answer in time", time.monotonic() - started)
             raise
-        failed = isinstance(outcome, Failed) or outcome.status >= 500
-        self._record(ticket, failed, time.monotonic() - started)
+        if isinstance(outcome, Failed):
+            trouble = outcome.message
+        else:
+            trouble = f"answered with status {outcome.status}" if outcome.status >= 500 else ""
+        self._record(ticket, trouble, time.monotonic() - started)
         return outcome
 
     async def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer | Failed:
@@ -192,8 +217,11 @@ class ResilientClient:
             raise DeadlineExceeded(f"{self.upstream.name} did not answer in time.", "Try again later.")
 
     def _heed(self, answer: Answer) -> None:
+        # Not every answer speaks of the limit.
+        self._told = self.upstream.quota(answer.headers) or self._told
         pause = self.upstream.pause(answer.headers)
         if answer.status in NOT_DONE:
+            self._trouble = Trouble(time.time(), f"answered with status {answer.status}")
             pause = max(pause, retry_after(answer.headers.get("Retry-After")) or 0.0)
         if pause:
             self._paused_until = max(self._paused_until, time.monotonic() + pause)
@@ -216,7 +244,10 @@ class ResilientClient:
             raise Unavailable(f"{name} answered with status {outcome.status}.", "Try again later.", wait)
         return outcome
 
-    def _record(self, ticket: int, failed: bool, seconds: float) -> None:
+    def _record(self, ticket: int, trouble: str, seconds: float) -> None:
+        failed = bool(trouble)
+        if failed:
+            self._trouble = Trouble(time.time(), trouble)
         (self._meter.failed if failed else self._meter.ok).observe(seconds)
         if self.breaker.record(ticket, failed, seconds):
             log.warning("upstream.breaker", upstream=self.upstream.name, state=self.breaker.state)

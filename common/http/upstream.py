@@ -1,12 +1,13 @@
 """What is known of an upstream, and what is measured of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from common.observability.metrics import BUCKETS
+from common.http.status import ReadQuota, UpstreamStatus, no_quota
+from common.observability.metrics import BUCKETS, quantile
 from common.resilience.breaker import BreakerLimits
 from common.resilience.retry import RetryLimits
 
@@ -40,6 +41,7 @@ class Upstream:
     ca_file: Path | None = None
     """PEM of authorities that its certificate may be signed by, besides the system's."""
     pause: Pause = no_pause
+    quota: ReadQuota = no_quota
     retries: RetryLimits = field(default_factory=RetryLimits)
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
@@ -52,6 +54,20 @@ class Meter:
     failed: Histogram
     retries: Counter
     open: Gauge
+
+    def spread(self) -> tuple[int, int, float, float]:
+        """Tries, how many of them failed, and their p50 and p95 in seconds."""
+        ok, failed = _cumulative(self.ok), _cumulative(self.failed)
+        both = [(bound, count + failed[bound]) for bound, count in sorted(ok.items())]
+        tries = int(both[-1][1])
+        p50, p95 = (quantile(both, q) if tries else 0.0 for q in (0.5, 0.95))
+        return tries, int(max(failed.values())), p50, p95
+
+
+def _cumulative(histogram: Histogram) -> dict[float, float]:
+    """Observations up to each bound."""
+    samples = (sample for family in histogram.collect() for sample in family.samples)
+    return {float(each.labels["le"]): each.value for each in samples if "le" in each.labels}
 
 
 class UpstreamMetrics:
@@ -68,8 +84,17 @@ class UpstreamMetrics:
         )
         self._retries = Counter("triptych_upstream_retries", "Tries after the first", ["upstream"], registry=registry)
         self._open = Gauge("triptych_upstream_breaker_open", "1 while nothing is sent", ["upstream"], registry=registry)
+        self._statuses: list[Callable[[], UpstreamStatus]] = []
 
     def of(self, name: str) -> Meter:
         """The metrics of the upstream of that name."""
         ok, failed = (self._tries.labels(name, outcome) for outcome in ("ok", "failed"))
         return Meter(ok, failed, self._retries.labels(name), self._open.labels(name))
+
+    def watch(self, status: Callable[[], UpstreamStatus]) -> None:
+        """A client says here how it does."""
+        self._statuses.append(status)
+
+    def statuses(self) -> Iterable[UpstreamStatus]:
+        """All clients of the server."""
+        return [status() for status in self._statuses]

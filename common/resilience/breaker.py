@@ -52,6 +52,11 @@ class Breaker:
             return "closed"
         return "open" if self._clock() < self._until else "half-open"
 
+    @property
+    def wait(self) -> float:
+        """Seconds until an open breaker lets a trial through."""
+        return max(0.0, self._until - self._clock()) if self._opened else 0.0
+
     def admit(self) -> int:
         """A ticket for one call, to be given to `record` or `forget`. Raises Unavailable with the time to wait."""
         if not self._opened:

@@ -49,6 +49,11 @@ class LocalRateLimiter:
             self._evict(now)
         return 0.0
 
+    def left(self, key: str) -> float:
+        """How many calls could begin at this moment."""
+        now = self._clock()
+        return max(0.0, self._burst - max(0.0, self._arrival.get(key, now) - now) / self._step)
+
     def _evict(self, now: float) -> None:
         while self._arrival:
             key, arrival = next(iter(self._arrival.items()))

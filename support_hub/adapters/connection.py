@@ -1,5 +1,6 @@
 """How platforms are connected to, as far as they are alike."""
 
+from common.http.status import ReadQuota, no_quota
 from common.http.upstream import Pause, Upstream
 from common.resilience.breaker import BreakerLimits
 from common.resilience.retry import RetryLimits
@@ -11,7 +12,13 @@ CONNECTIONS = 20
 
 
 def upstream(
-    name: str, url: str, seconds: float, rate: float, pause: Pause, retries: RetryLimits | None = None
+    name: str,
+    url: str,
+    seconds: float,
+    rate: float,
+    pause: Pause,
+    quota: ReadQuota = no_quota,
+    retries: RetryLimits | None = None,
 ) -> Upstream:
     """A platform that has `seconds` for a call."""
     return Upstream(
@@ -23,6 +30,7 @@ def upstream(
         rate=rate,
         burst=max(1, int(rate * 2)),
         pause=pause,
+        quota=quota,
         retries=retries or RetryLimits(),
         breaker=BREAKER,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from common.errors import SettingsError
 from common.http.client import ResilientClient
 from common.http.credentials import FixedHeaders
+from common.http.status import Quota, quota
 from common.http.upstream import UpstreamMetrics
 from common.resilience.retry import RetryLimits
 from support_hub.adapters.connection import as_seconds, upstream
@@ -28,10 +29,17 @@ def pause(headers: Mapping[str, str]) -> float:
     return as_seconds(headers.get("X-HubSpot-RateLimit-Interval-Milliseconds")) / 1000
 
 
+def left(headers: Mapping[str, str]) -> Quota | None:
+    """What remains of the shortest window."""
+    seconds = as_seconds(headers.get("X-HubSpot-RateLimit-Interval-Milliseconds")) / 1000
+    remaining, most = (headers.get(f"X-HubSpot-RateLimit-{name}") for name in ("Remaining", "Max"))
+    return quota(remaining, most, f"{seconds:.0f} s")
+
+
 def hubspot_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
     """The client with its limits and token. Raises SettingsError."""
     if settings.hubspot_token is None:
         raise SettingsError("SUPPORT_HUBSPOT_URL needs SUPPORT_HUBSPOT_TOKEN")
-    known = upstream("hubspot", str(settings.hubspot_url), settings.source_seconds, RATE, pause, RETRIES)
+    known = upstream("hubspot", str(settings.hubspot_url), settings.source_seconds, RATE, pause, left, RETRIES)
     token = f"Bearer {settings.hubspot_token.get_secret_value()}"
     return ResilientClient(known, FixedHeaders({"Authorization": token}), metrics)

@@ -6,6 +6,7 @@ Help: "OAuth 2.0 Client Credentials Flow", "OAuth 2.0 JWT Bearer Flow". REST API
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from joserfc import jwt
@@ -14,6 +15,7 @@ from joserfc.jwk import RSAKey
 from common.errors import Denied, RateLimited, SettingsError
 from common.http.client import Answer, Request, ResilientClient
 from common.http.credentials import BearerToken, Token
+from common.http.status import Quota
 from common.http.upstream import UpstreamMetrics
 from support_hub.adapters.connection import upstream
 from support_hub.settings import SupportSettings
@@ -33,6 +35,12 @@ def pause(headers: Mapping[str, str]) -> float:
     return EXHAUSTED_PAUSE if match and int(match[1]) >= int(match[2]) > 0 else 0.0
 
 
+def left(headers: Mapping[str, str]) -> Quota | None:
+    """What remains of the day."""
+    match = _USAGE.search(headers.get("Sforce-Limit-Info") or "")
+    return Quota(int(match[2]) - int(match[1]), int(match[2]), "day") if match else None
+
+
 def is_used_up(answer: Answer) -> bool:
     """Salesforce says 403 where others say 429."""
     return answer.status == 403 and b"REQUEST_LIMIT_EXCEEDED" in answer.body
@@ -40,10 +48,10 @@ def is_used_up(answer: Answer) -> bool:
 
 def salesforce_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
     """The client with its limits and credentials. Raises SettingsError."""
-    known = upstream("salesforce", str(settings.salesforce_url), settings.source_seconds, RATE, pause)
+    known = upstream("salesforce", str(settings.salesforce_url), settings.source_seconds, RATE, pause, left)
     form, key = _grant(settings)
     # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
-    client = ResilientClient(known, metrics=metrics)
+    client = ResilientClient(replace(known, name="salesforce sign-in"), metrics=metrics)
     return ResilientClient(known, BearerToken(lambda: _token(client, settings, form, key)), metrics)
 
 

@@ -7,10 +7,12 @@ developer.zendesk.com, "Rate limits" (Team 200, Growth and Professional 400, Ent
 import base64
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from common.errors import Denied, SettingsError
 from common.http.client import Request, ResilientClient
 from common.http.credentials import BearerToken, Credentials, FixedHeaders, Token
+from common.http.status import Quota, quota
 from common.http.upstream import Upstream, UpstreamMetrics
 from support_hub.adapters.connection import as_seconds, upstream
 from support_hub.settings import SupportSettings
@@ -27,9 +29,14 @@ def pause(headers: Mapping[str, str]) -> float:
     return as_seconds(headers.get("ratelimit-reset"))
 
 
+def left(headers: Mapping[str, str]) -> Quota | None:
+    """What remains of the minute."""
+    return quota(headers.get("ratelimit-remaining"), headers.get("ratelimit-limit"), "minute")
+
+
 def zendesk_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
     """The client with its limits and credentials. Raises SettingsError."""
-    known = upstream("zendesk", str(settings.zendesk_url), settings.source_seconds, RATE, pause)
+    known = upstream("zendesk", str(settings.zendesk_url), settings.source_seconds, RATE, pause, left)
     return ResilientClient(known, _credentials(settings, known, metrics), metrics)
 
 
@@ -38,7 +45,7 @@ def _credentials(settings: SupportSettings, known: Upstream, metrics: UpstreamMe
         secret = settings.zendesk_client_secret.get_secret_value()
         form = {"grant_type": "client_credentials", "client_id": settings.zendesk_client_id, "client_secret": secret}
         # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
-        client = ResilientClient(known, metrics=metrics)
+        client = ResilientClient(replace(known, name="zendesk sign-in"), metrics=metrics)
         return BearerToken(lambda: _token(client, {**form, "scope": "read write"}))
     if settings.zendesk_api_token is not None:
         text = f"{settings.zendesk_email}/token:{settings.zendesk_api_token.get_secret_value()}"

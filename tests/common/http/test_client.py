@@ -13,7 +13,8 @@ from common.errors import AppError, DeadlineExceeded, InvalidInput, RateLimited,
 from common.http.client import Answer, Request, ResilientClient
 from common.http.credentials import BearerToken, FixedHeaders, Token
 from common.http.guard import path
-from common.http.upstream import Upstream
+from common.http.status import Quota, quota
+from common.http.upstream import Upstream, UpstreamMetrics
 from common.resilience.breaker import BreakerLimits
 from common.resilience.deadline import deadline
 from common.resilience.retry import RetryLimits
@@ -374,3 +375,29 @@ async def test_connections_are_kept() -> None:
         for _ in range(20):
             await client.send(GET)
     assert len(peers) <= 5
+
+
+async def test_a_client_says_how_its_upstream_does() -> None:
+    def left(headers: Any) -> Quota | None:
+        return quota(headers.get("x-left"), headers.get("x-limit"), "minute")
+
+    script = Script(200, 500, headers={"x-left": "90", "x-limit": "100"})
+    limits = BreakerLimits(least_calls=3, bad_share=0.5, open_for=30)
+    async with client_of(script, quota=left, burst=10, rate=0.1, breaker=limits) as client:
+        before = client.status()
+        assert (before.tries, before.trouble, before.told, before.own.left) == (0, None, None, 10)
+        await client.send(GET)
+        assert client.status().told == Quota(90, 100, "minute") and round(client.status().own.left) == 9
+        with pytest.raises(Unavailable):
+            await client.send(GET)
+        after = client.status()
+    assert (after.breaker, after.tries, after.failed) == ("open", 3, 2) and 20 < after.opens_in <= 30
+    assert after.trouble is not None and "500" in after.trouble.text and 0 < after.p50 <= after.p95
+    assert Quota(5, 0, "day").share == 0 and quota("many", "100", "day") is None
+
+
+async def test_all_clients_of_a_server_are_told_of() -> None:
+    metrics = UpstreamMetrics()
+    for name in ("one", "other"):
+        ResilientClient(Upstream(name, "http://127.0.0.1:9/"), metrics=metrics)
+    assert [each.name for each in metrics.statuses()] == ["one", "other"]

@@ -1,0 +1,1 @@
+"""The pages that the support hub adds to the console."""
