@@ -14,6 +14,7 @@ SLOW_TO_START: dict[str, tuple[str, Start]] = {
     "azure_url": ("azure", azure.start),
     "elasticsearch_url": ("elasticsearch", elasticsearch.start),
     "mongodb_url": ("mongodb", mongodb.start),
+    "postgres_pair": ("postgres_pair", postgres.start_pair),
     "postgres_url": ("postgres", postgres.start),
     "s3_url": ("s3", s3.start),
 }

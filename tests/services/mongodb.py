@@ -15,11 +15,13 @@ def start() -> Iterator[str]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="mongodb-") as folder:
         log = Path(folder) / "log"
-        options = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", ":memory:", "--cache-size", "128M"]
+        storage = str(Path(folder) / "data")
+        options = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", storage, "--cache-size", "128M"]
         process = run([sys.executable, "-m", "secantus", *options, "--log-level", "WARNING"], log)
         try:
             wait_until(lambda: accepts(port), process, log)
             yield f"mongodb://127.0.0.1:{port}"
         finally:
-            process.terminate()
-            process.wait(20)
+            # At once: nothing of it is kept.
+            process.kill()
+            process.wait()

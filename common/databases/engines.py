@@ -1,5 +1,6 @@
 """SQL engines: SQLite embedded, Postgres in production, one code for both."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,10 @@ from sqlalchemy import URL, Connection, Table, event, inspect, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.tls import client_context
+
+LEAST, MOST = 5, 20
+"""Connections to a Postgres server: so many are kept, and so many are opened at most."""
+IDLE_IN_TRANSACTION_SECONDS = 60
 
 
 def sqlite_url(path: Path) -> str:
@@ -44,7 +49,7 @@ def add_missing_columns(connection: Connection, table: Table) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
-def create_engine(url: str, ca_file: Path | None = None) -> AsyncEngine:
+def create_engine(url: str, ca_file: Path | None = None, statement_seconds: float = 30.0) -> AsyncEngine:
     """An engine with bounded pool and timeouts; the caller disposes of it.
 
     With `?ssl=verify-full` (or `require`) in a URL of Postgres, the server's certificate and name are checked.
@@ -57,12 +62,37 @@ def create_engine(url: str, ca_file: Path | None = None) -> AsyncEngine:
     address, arguments = _encrypted(make_url(url), ca_file)
     return create_async_engine(
         address,
-        pool_size=5,
-        max_overflow=15,
+        pool_size=LEAST,
+        max_overflow=MOST - LEAST,
         pool_timeout=30,
         pool_pre_ping=True,
-        connect_args={"timeout": 10, "command_timeout": 30, **arguments},
+        connect_args={
+            "timeout": 10,
+            # The server ends what its client cannot end any more; the client waits a little longer.
+            "command_timeout": statement_seconds + 1,
+            "server_settings": {
+                "statement_timeout": str(int(statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_SECONDS * 1000),
+                "application_name": "triptych",
+            },
+            **arguments,
+        },
     )
+
+
+async def warm(engine: AsyncEngine) -> None:
+    """Open the connections that are kept, so that the first calls do not wait for them. Raises if it cannot."""
+    if engine.dialect.name == "sqlite":
+        return
+    together = asyncio.Barrier(LEAST)
+
+    async def hold() -> None:
+        async with engine.connect():
+            await together.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(LEAST):
+            group.create_task(hold())
 
 
 def _encrypted(url: URL, ca_file: Path | None) -> tuple[URL, dict[str, Any]]:
