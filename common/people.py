@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.security.api_keys import ApiKeyStore
-from common.settings import Classification
+from common.security.api_key_stores import opened_api_keys
+from common.settings import Classification, CommonSettings
 
 DAYS = 1.0
 
@@ -21,15 +21,14 @@ class Person:
     clearance: Classification
 
 
-def create_keys(store: ApiKeyStore, people: Sequence[Person]) -> dict[str, str]:
+async def create_keys(settings: CommonSettings, people: Sequence[Person]) -> dict[str, str]:
     """A key for each person, valid for a day; their earlier keys end."""
-    names = {person.name for person in people}
-    for key in store.all():
-        if key.owner in names and key.state == "active":
-            store.revoke(key.id)
-    return {
-        person.name: store.create(
-            person.name, person.tenant, list(person.roles), list(person.groups), person.clearance, DAYS
-        )[1]
-        for person in people
-    }
+    names, tokens = {person.name for person in people}, {}
+    async with opened_api_keys(settings) as keys:
+        for key in await keys.all():
+            if key.owner in names and key.state == "active":
+                await keys.revoke(key.id)
+        for who in people:
+            rights = (list(who.roles), list(who.groups), who.clearance)
+            _, tokens[who.name] = await keys.create(who.name, who.tenant, *rights, days=DAYS)
+    return tokens

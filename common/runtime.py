@@ -15,6 +15,7 @@ from common.observability.tracing import configure_tracing
 from common.redis_client import connect_redis
 from common.resilience.failures import FailureLimit
 from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
+from common.security.api_key_stores import SqlApiKeys, build_api_keys
 from common.security.audit import AuditLog, audit_database_url, checkpoint_path
 from common.security.identity import Credentials
 from common.security.policy import ToolPolicy
@@ -55,6 +56,8 @@ class Runtime:
         """Start what runs in the background; stop and close it at the end."""
         stop_tracing = configure_tracing(self.name, self.settings.otlp_endpoint)
         try:
+            if isinstance(self.credentials.keys, SqlApiKeys):
+                await self.credentials.keys.open()
             async with self.audit:
                 yield
         finally:
@@ -86,7 +89,7 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
         name=name,
         settings=settings,
         key=key,
-        credentials=Credentials(settings, key),
+        credentials=Credentials(settings, key, build_api_keys(settings, engine)),
         policy=ToolPolicy(name, [CONSOLE_POLICY, *policies]),
         engine=engine,
         audit=audit,

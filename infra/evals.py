@@ -19,7 +19,6 @@ from common.ask import ask, model_api
 from common.errors import InvalidInput
 from common.evals import Evals, Miss, ModelQuestion, Report, Score, holds
 from common.people import create_keys
-from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings, load_settings
 from common.tour import Stage
 from common.vertical import Vertical
@@ -84,7 +83,7 @@ def _serving(asked: Mapping[str, Evals], folder: str, console: Console) -> Itera
     }
     settings = load_settings(CommonSettings)
     people = {person.name: person for evals in asked.values() for person in evals.people}
-    tokens = create_keys(ApiKeyStore(api_keys_path(settings)), list(people.values()))
+    tokens = asyncio.run(create_keys(settings, list(people.values())))
     with running([(name, 0) for name in asked], Path(folder)) as servers:
         with console.status("serving and indexing the documents of the demo company ..."):
             for server in servers:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from common.databases import create_engine
-from common.security.api_keys import ApiKeyStore, api_keys_path
+from common.security.api_key_stores import are_in_database, opened_api_keys
 from common.security.audit import audit_database_url, checkpoint_path, verify
 from common.security.signing import load_signing_key
 from common.settings import CommonSettings, load_settings
@@ -31,10 +31,11 @@ async def _signing_key(settings: CommonSettings) -> str:
 
 
 async def _api_keys(settings: CommonSettings) -> str:
-    active = [key for key in ApiKeyStore(api_keys_path(settings)).all() if key.state == "active"]
+    async with opened_api_keys(settings) as keys:
+        active = [key for key in await keys.all() if key.state == "active"]
     if not active and settings.oauth_issuer is None:
         raise RuntimeError("nobody can sign in: `triptych keys create --owner NAME` makes a key")
-    return f"{len(active)} active"
+    return f"{len(active)} active, in {'the database' if are_in_database(settings) else 'a file'}"
 
 
 async def _audit(settings: CommonSettings) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.security.api_keys import ApiKey, ApiKeyStore, api_keys_path
+from common.security.api_key_stores import ApiKeys, opened_api_keys
+from common.security.api_keys import ApiKey
 from common.security.audit_command import audited_command
 from common.settings import Classification, CommonSettings, load_settings
 
@@ -19,17 +20,24 @@ T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 
 
-def _store() -> ApiKeyStore:
-    return ApiKeyStore(api_keys_path(load_settings(CommonSettings)))
+def _all() -> list[ApiKey]:
+    async def read() -> list[ApiKey]:
+        async with opened_api_keys(load_settings(CommonSettings)) as keys:
+            return await keys.all()
+
+    return asyncio.run(read())
 
 
-def _audited(command: str, tenant: str, change: Callable[[ApiKeyStore], T], **detail: object) -> T:
+def _audited(command: str, tenant: str, change: Callable[[ApiKeys], Awaitable[T]], **detail: object) -> T:
     """Make a change to the keys between its two audit records."""
     settings = load_settings(CommonSettings)
 
     async def run() -> T:
-        async with audited_command(settings, f"cli:keys {command}", tenant, **detail) as found:
-            result = change(ApiKeyStore(api_keys_path(settings)))
+        async with (
+            opened_api_keys(settings) as keys,
+            audited_command(settings, f"cli:keys {command}", tenant, **detail) as found,
+        ):
+            result = await change(keys)
             key = result[0] if isinstance(result, tuple) else result
             found |= {"id": getattr(key, "id", "")}
             return result
@@ -77,7 +85,7 @@ def create(
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """Show all keys with their rights and state; never the secrets."""
-    keys = _store().all()
+    keys = _all()
     if as_json:
         typer.echo(json.dumps([_public(key) for key in keys]))
         return

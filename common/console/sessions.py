@@ -44,7 +44,7 @@ class Sessions:
         # Browsers do not tell ports apart: two servers on one host must neither share nor overwrite a cookie.
         self.cookie = f"triptych-{runtime.name}"
         self._tokens = OwnTokens(runtime.key, f"console-session/{runtime.name}")
-        self._api_keys = runtime.credentials.api_keys
+        self._api_keys = runtime.credentials.keys
         self._signed_out = SignedOut(runtime.name, runtime.redis)
         self._public_url = runtime.settings.public_url or ""
 
@@ -64,16 +64,16 @@ class Sessions:
     async def current(self, request: Request, must_know: bool = False) -> Session | None:
         """The session of this request, if it still stands. With `must_know`, Unavailable is raised in doubt."""
         claims = self._tokens.check(request.cookies.get(self.cookie, ""))
-        principal = self._principal(claims) if claims else None
+        principal = await self._principal(claims) if claims else None
         if claims is None or principal is None:
             return None
         session = Session(claims["sid"], principal, claims["auth_time"], claims["exp"])
         return None if await self._signed_out.has(session.sid, must_know) else session
 
-    def _principal(self, claims: Mapping[str, Any]) -> Principal | None:
+    async def _principal(self, claims: Mapping[str, Any]) -> Principal | None:
         if not claims.get("key_id"):
             return principal_from_claims(claims)
-        key = self._api_keys.get(claims["key_id"])
+        key = await self._api_keys.get(claims["key_id"])
         return key.principal if key else None
 
     async def end(self, session: Session) -> None:

@@ -1,4 +1,7 @@
-"""API keys: only hashes are stored, a key expires, and a revoked one is refused by the next call of any process."""
+"""API keys: only hashes are stored, a key expires, and a revoked one is refused by the next call of any process.
+
+Here in a file; api_key_stores.py has those in the database.
+"""
 
 import fcntl
 import hashlib
@@ -41,6 +44,10 @@ class ApiKey(BaseModel):
             return "revoked"
         return "active" if time.time() < self.expires else "expired"
 
+    def fits(self, token: str) -> bool:
+        """Whether the token has this key's secret."""
+        return hmac.compare_digest(_hash(_secret(token)), self.hash)
+
     @property
     def principal(self) -> Principal:
         return Principal(
@@ -62,6 +69,35 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def key_id_of(token: str) -> str:
+    """The part of a token that names the key; empty if there is none."""
+    found = token.removeprefix(PREFIX).partition("_")[0]
+    return found if found.isascii() and found.isalnum() else ""
+
+
+def _secret(token: str) -> str:
+    return token.removeprefix(PREFIX).partition("_")[2]
+
+
+def new_key(
+    owner: str, tenant: str, roles: list[str], groups: list[str], clearance: Classification, days: float
+) -> tuple[ApiKey, str]:
+    """A key that is stored nowhere yet, and its token."""
+    key_id, secret, now = secrets.token_hex(6), secrets.token_urlsafe(32), time.time()
+    key = ApiKey(
+        id=key_id,
+        hash=_hash(secret),
+        owner=owner,
+        tenant=tenant,
+        roles=roles,
+        groups=groups,
+        clearance=clearance,
+        created=now,
+        expires=now + days * 86_400,
+    )
+    return key, f"{PREFIX}{key_id}_{secret}"
+
+
 class ApiKeyStore:
     """Keys in one file, replaced atomically; each look-up notices a change of the file."""
 
@@ -73,11 +109,8 @@ class ApiKeyStore:
     def verify(self, token: str) -> ApiKey | None:
         """The active key of this token, or None."""
         self._refresh()
-        key_id, _, secret = token.removeprefix(PREFIX).partition("_")
-        key = self._keys.get(key_id)
-        expected = key.hash if key else _hash("")
-        matches = hmac.compare_digest(_hash(secret), expected)
-        return key if key and matches and key.state == "active" else None
+        key = self._keys.get(key_id_of(token))
+        return key if key and key.fits(token) and key.state == "active" else None
 
     def get(self, key_id: str) -> ApiKey | None:
         """The key if it is still active."""
@@ -100,21 +133,10 @@ class ApiKeyStore:
         days: float = 90,
     ) -> tuple[ApiKey, str]:
         """Make a key; the second value is the token, which cannot be had again."""
-        key_id, secret, now = secrets.token_hex(6), secrets.token_urlsafe(32), time.time()
-        key = ApiKey(
-            id=key_id,
-            hash=_hash(secret),
-            owner=owner,
-            tenant=tenant,
-            roles=roles,
-            groups=groups,
-            clearance=clearance,
-            created=now,
-            expires=now + days * 86_400,
-        )
+        key, token = new_key(owner, tenant, roles, groups, clearance, days)
         with self._editing() as keys:
-            keys[key_id] = key
-        return key, f"{PREFIX}{key_id}_{secret}"
+            keys[key.id] = key
+        return key, token
 
     def revoke(self, key_id: str) -> ApiKey:
         """Refuse this key from now on. Raises NotFound."""

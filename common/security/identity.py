@@ -9,6 +9,7 @@ from joserfc.jws import extract_compact
 from pydantic import AnyHttpUrl
 
 from common.errors import SettingsError
+from common.security.api_key_stores import ApiKeys, FileApiKeys
 from common.security.api_keys import PREFIX, ApiKeyStore, api_keys_path
 from common.security.principal import ANONYMOUS, Principal, principal_from_claims
 from common.security.signing import Keys
@@ -38,16 +39,23 @@ def _access_token(token: str, principal: Principal, expires: float | None) -> Ac
 class Credentials(TokenVerifier):
     """Checks a bearer token. Every kind of token ends in the same claims."""
 
-    def __init__(self, settings: CommonSettings, keys: Keys) -> None:
+    def __init__(self, settings: CommonSettings, keys: Keys, api_keys: ApiKeys | None = None) -> None:
         super().__init__()
-        self.api_keys = ApiKeyStore(api_keys_path(settings))
+        self.keys = api_keys or FileApiKeys(ApiKeyStore(api_keys_path(settings)))
         self._development = OwnTokens(keys, DEVELOPMENT) if settings.profile == "embedded" else None
         self._issuer = _issuer_verifiers(settings)
+
+    @property
+    def api_keys(self) -> ApiKeyStore:
+        """The keys in a file. Raises TypeError if they are elsewhere."""
+        if not isinstance(self.keys, FileApiKeys):
+            raise TypeError("the keys are in the database")
+        return self.keys.store
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """The caller's claims, or None: the reason is never told to the caller."""
         if token.startswith(PREFIX):
-            key = self.api_keys.verify(token)
+            key = await self.keys.verify(token)
             return _access_token(token, key.principal, key.expires) if key else None
         algorithm = _algorithm(token)
         if algorithm == "HS256" and self._development:

@@ -86,7 +86,7 @@ class Executor:
             self._gates.check(change.draft.environment, self._clock.now(), await self._store.switch())
         except Denied:
             return  # it waits until changes are possible again, or until it expires
-        refusal = self.refusal(change)
+        refusal = await self.refusal(change)
         if refusal is not None:
             await self._store.move(change, refusal.state, self._owner, refusal.detail, refusal.text)
             return
@@ -106,14 +106,14 @@ class Executor:
             ):
                 log.error("change.finished_late", change=change.id, outcome=outcome.state)
 
-    def refusal(self, change: Change) -> Outcome | None:
+    async def refusal(self, change: Change) -> Outcome | None:
         """Why an approved change may not be carried out any more."""
         draft = change.draft
         if not is_intact(change):
             return Outcome("rejected", "The stored change is not the one that was planned.", {})
         if draft.requirement.policy_version != self._policy.version:
             return Outcome("drifted", "The policy has changed since: plan it anew.", {})
-        requester = self._rights.current(draft.requester)
+        requester = await self._rights.current(draft.requester)
         try:
             if requester is None:
                 raise Denied("key")
@@ -122,14 +122,14 @@ class Executor:
             return Outcome("rejected", "Its requester may not ask for this any more.", {})
         if is_stricter(needed, draft.requirement):
             return Outcome("drifted", "It needs another yes than the one that was asked for: plan it anew.", {})
-        if self._good_approvals(change) < draft.requirement.approvals:
+        if await self._good_approvals(change) < draft.requirement.approvals:
             return Outcome("rejected", "It has not enough approvals of people who may approve it now.", {})
         return None
 
-    def _good_approvals(self, change: Change) -> int:
+    async def _good_approvals(self, change: Change) -> int:
         draft, people = change.draft, set()
         for approval in change.approvals:
-            current = self._rights.current(approval.actor)
+            current = await self._rights.current(approval.actor)
             if current is None or approval.digest != draft.digest or is_same_person(approval.actor, draft.requester):
                 continue
             subject = draft.requester.subject

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from common.security.api_keys import ApiKeyStore
+from common.security.api_key_stores import ApiKeys
 from common.security.principal import Principal, current_principal
 from common.settings import Classification
 
@@ -58,20 +58,20 @@ def acting_as(actor: Actor) -> Iterator[None]:
 class Rights(Protocol):
     """What somebody may do now."""
 
-    def current(self, actor: Actor) -> Principal | None:
+    async def current(self, actor: Actor) -> Principal | None:
         """None: this person may not do anything any more."""
 
 
 class KeyRights:
     """Looks an API key up again. The rights of a JWT are those it had, until the change expires."""
 
-    def __init__(self, api_keys: ApiKeyStore) -> None:
+    def __init__(self, api_keys: ApiKeys) -> None:
         self._api_keys = api_keys
 
-    def current(self, actor: Actor) -> Principal | None:
+    async def current(self, actor: Actor) -> Principal | None:
         """See Rights."""
         if actor.key_id is None:
             return actor.principal
-        key = self._api_keys.get(actor.key_id)
+        key = await self._api_keys.get(actor.key_id)
         same = key is not None and (key.owner, key.tenant) == (actor.subject, actor.tenant)
         return key.principal if key and same else None

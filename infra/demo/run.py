@@ -15,7 +15,6 @@ from rich.table import Table
 from common.cli.connect import command_line
 from common.observability.logging import configure_logging
 from common.people import create_keys
-from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
 from devops.adapters.simulated.stored import forget
@@ -52,7 +51,7 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
     forget(load_settings(DevopsSettings).simulated_file(folder))
     settings = load_settings(CommonSettings, data_dir=folder)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
-    tokens = create_keys(ApiKeyStore(api_keys_path(settings)), PEOPLE)
+    tokens = asyncio.run(create_keys(settings, PEOPLE))
     verticals = [load_vertical(name) for name in vertical_names()]
     console.print("[bold]Triptych[/bold]: MCP applications on one shared base, with an invented company's documents")
     started = time.monotonic()

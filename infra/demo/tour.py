@@ -9,7 +9,7 @@ from typing import Any
 from fastmcp import Client
 
 from common.databases import create_engine
-from common.security.api_keys import ApiKeyStore, api_keys_path
+from common.security.api_key_stores import opened_api_keys
 from common.security.audit import audit_database_url, checkpoint_path, tail, verify
 from common.security.signing import load_signing_key
 from common.settings import CommonSettings
@@ -66,10 +66,10 @@ async def _errors_tell_nothing(narrator: Narrator, stage: Stage) -> None:
 
 async def _revoked_key(narrator: Narrator, stage: Stage, settings: CommonSettings) -> None:
     narrator.chapter("A revoked key", "It is refused by the very next call, in every process.")
-    store = ApiKeyStore(api_keys_path(settings))
-    key, token = store.create("visitor", "fernhill", ["user"], [], "public", days=0.1)
-    before = await asyncio.to_thread(_status, stage.url, token)
-    store.revoke(key.id)
+    async with opened_api_keys(settings) as keys:
+        key, token = await keys.create("visitor", "fernhill", ["user"], [], "public", days=0.1)
+        before = await asyncio.to_thread(_status, stage.url, token)
+        await keys.revoke(key.id)
     after = await asyncio.to_thread(_status, stage.url, token)
     narrator.answer(f"HTTP {before} with the key, HTTP {after} after `triptych keys revoke {key.id}`")
     narrator.check((before, after) == (200, 401), "it worked, and then it did not")
