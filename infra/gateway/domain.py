@@ -31,6 +31,8 @@ class Replica:
     state: State = "unknown"
     in_flight: int = 0
     since: float = field(default_factory=time.monotonic)
+    answered: float = 0.0
+    """When it last answered a call (monotonic clock)."""
 
     @property
     def usable(self) -> bool:

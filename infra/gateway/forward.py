@@ -93,6 +93,7 @@ async def _attempt(
         raise
     else:
         _record(replica, ticket, False, started)
+        replica.answered = time.monotonic()
         return None
     finally:
         replica.in_flight -= 1

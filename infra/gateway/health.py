@@ -38,7 +38,7 @@ class HealthChecks:
         url = urlunsplit((parts.scheme, parts.netloc, self._path, "", ""))
         failed = 0
         while True:
-            state = await self._state(domain, url)
+            state = await self._state(domain, replica, url)
             failed = failed + 1 if state == "down" else 0
             if state != replica.state and failed != 1:
                 log.info("gateway.replica", replica=replica.name, state=state, before=replica.state)
@@ -47,10 +47,12 @@ class HealthChecks:
                 replica.state, replica.since = state, time.monotonic()
             await asyncio.sleep(self._seconds)
 
-    async def _state(self, domain: Domain, url: str) -> State:
+    async def _state(self, domain: Domain, replica: Replica, url: str) -> State:
         try:
             status = await domain.wire.status(url, self._timeout)
-        except WireFailure:
-            return "down"
+        except WireFailure as failure:
+            # One that answers calls is alive, however long it takes for this.
+            busy = failure.sent and time.monotonic() - replica.answered < self._timeout
+            return replica.state if busy else "down"
         # A server of somebody else that has no such page is alive.
         return "draining" if status == 503 else "down" if status >= 500 else "ready"

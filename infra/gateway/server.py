@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -14,10 +15,12 @@ from common.settings import CommonSettings, load_settings
 from common.vertical import Served
 from infra.gateway.bootstrap import Gateway, build_gateway, opened
 from infra.gateway.calls import Calls
+from infra.gateway.console import TEMPLATES, domains_page
 from infra.gateway.endpoint import Endpoint
 from infra.gateway.settings import GatewaySettings
 
 NAME = "gateway"
+CONSOLE_POLICY = Path(__file__).parent / "policies" / "console.cedar"
 
 
 def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
@@ -30,7 +33,7 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
 
 def assemble(common: CommonSettings, settings: GatewaySettings, base_url: str) -> tuple[Served, Gateway]:
     """The application, and the parts that it is made of. Raises SettingsError."""
-    runtime = build_runtime(NAME, common, [])
+    runtime = build_runtime(NAME, common, [CONSOLE_POLICY])
     gateway = build_gateway(settings, runtime)
 
     @asynccontextmanager
@@ -42,5 +45,6 @@ def assemble(common: CommonSettings, settings: GatewaySettings, base_url: str) -
     calls = Calls(runtime, gateway.domains, gateway.lists, gateway.policy)
     endpoint = Endpoint(runtime.credentials, calls, gateway.lists, metadata)
     app = Starlette(routes=[Route("/mcp", endpoint)], lifespan=lifespan)
-    surround(app, runtime, base_url, console_routes(runtime))
+    pages = console_routes(runtime, [domains_page(list(gateway.domains))], [TEMPLATES])
+    surround(app, runtime, base_url, pages)
     return Served(app, None, runtime), gateway

@@ -26,6 +26,8 @@ class Load:
     latencies: list[float] = field(default_factory=list)
     answer: bytes = b""
     """Body of the last answer."""
+    failure: bytes = b""
+    """Body of the last one that was no success."""
 
     @property
     def per_second(self) -> float:
@@ -68,8 +70,10 @@ class _Caller(asyncio.Protocol):
         now = time.perf_counter()
         self._load.latencies.append(now - self._started)
         self._load.calls += 1
-        self._load.failed += self._parser.get_status_code() != 200 or SUCCESS not in self._body
         self._load.answer = self._body
+        if self._parser.get_status_code() != 200 or SUCCESS not in self._body:
+            self._load.failed += 1
+            self._load.failure = self._body
         if now + self._pause < self._until:
             self._again()
         else:
@@ -113,5 +117,5 @@ def drive(port: int, requests: Sequence[bytes], seconds: float, pause: float = 0
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         load = runner.run(_drive(port, requests, seconds, pause))
     if load.failed:
-        raise RuntimeError(f"{load.failed} of {load.calls} calls failed, the last answer was {load.answer[:500]!r}")
+        raise RuntimeError(f"{load.failed} of {load.calls} calls failed, the last of them with {load.failure[:500]!r}")
     return load

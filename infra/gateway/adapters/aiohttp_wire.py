@@ -60,8 +60,10 @@ class AiohttpWire:
         try:
             async with self._open().get(URL(url), timeout=timeout, allow_redirects=False) as response:
                 return response.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except NOT_SENT as error:
             raise WireFailure(type(error).__name__, sent=False) from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise WireFailure(type(error).__name__, sent=True) from None
 
     async def close(self) -> None:
         """See Wire."""

@@ -1,0 +1,71 @@
+"""When a replica counts as down, and when it is only busy."""
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from common.http.upstream import UpstreamMetrics
+from common.resilience.breaker import Breaker
+from common.resilience.bulkhead import Bulkhead
+from infra.gateway.domain import Domain, Replica
+from infra.gateway.health import HealthChecks
+from infra.gateway.passport import OwnToken
+from infra.gateway.settings import DomainLimits
+from infra.gateway.wire import Reply, WireFailure
+
+
+class Answers:
+    """A wire whose health answers are given one by one; it stands still after the last."""
+
+    def __init__(self, *answers: int | WireFailure) -> None:
+        self._answers = list(answers)
+        self.over = asyncio.Event()
+
+    async def status(self, url: str, seconds: float) -> int:
+        if not self._answers:
+            self.over.set()
+            await asyncio.Event().wait()
+        answer = self._answers.pop(0)
+        if isinstance(answer, WireFailure):
+            raise answer
+        return answer
+
+    def post(self, *_: Any) -> AbstractAsyncContextManager[Reply]:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
+
+
+REFUSED, LATE = WireFailure("refused", sent=False), WireFailure("late", sent=True)
+
+
+async def state_after(*answers: int | WireFailure, answered: float = 0.0) -> str:
+    wire, meter = Answers(*answers), UpstreamMetrics(CollectorRegistry()).of("kb/1")
+    replica = Replica("kb/1", "http://127.0.0.1:1/mcp", Breaker("kb/1"), meter, answered=answered)
+    bulkhead = Bulkhead("kb", 1, 1, 1)
+    domain = Domain("kb", [replica], DomainLimits(), bulkhead, wire, OwnToken(), 1.0)
+    checks = HealthChecks([domain], "/health/ready", 0.0001, timeout_seconds=60)
+    checks.start()
+    async with asyncio.timeout(10):
+        await wire.over.wait()
+    await checks.stop()
+    return replica.state
+
+
+async def test_two_failures_mean_down_and_one_success_means_ready() -> None:
+    assert await state_after(200) == "ready"
+    assert await state_after(404) == "ready"  # a server that has no such page
+    assert await state_after(200, REFUSED) == "ready"
+    assert await state_after(200, REFUSED, 500) == "down"
+    assert await state_after(200, REFUSED, REFUSED, 200) == "ready"
+    assert await state_after(200, 503) == "draining"
+
+
+async def test_one_that_answers_calls_is_busy_and_not_down() -> None:
+    now = time.monotonic()
+    assert await state_after(200, LATE, LATE, LATE, answered=now) == "ready"
+    assert await state_after(200, LATE, LATE, LATE) == "down"
+    assert await state_after(200, REFUSED, REFUSED, answered=now) == "down"
