@@ -17,6 +17,7 @@ from common.resilience.failures import FailureLimit
 from common.resilience.rate_limit import LocalRateLimiter, RateLimiter
 from common.security.api_key_stores import SqlApiKeys, build_api_keys
 from common.security.audit import AuditLog, audit_database_url, checkpoint_path
+from common.security.following import following_secrets
 from common.security.identity import Credentials
 from common.security.policy import ToolPolicy
 from common.security.principal import Principal
@@ -58,7 +59,7 @@ class Runtime:
         try:
             if isinstance(self.credentials.keys, SqlApiKeys):
                 await self.credentials.keys.open()
-            async with self.audit:
+            async with self.audit, following_secrets(self.settings, self.audit, self.name):
                 yield
         finally:
             await self.engine.dispose()
@@ -70,9 +71,9 @@ class Runtime:
 def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path]) -> Runtime:
     """Wire the shared parts. Raises SettingsError for what cannot work."""
     key = load_signing_key(settings)
-    engine = create_engine(audit_database_url(settings), settings.ca_file)
+    engine = create_engine(audit_database_url(settings), settings.ca_file, follow=settings.follow("database_url"))
     audit = AuditLog(engine, name, key, checkpoint_path(settings), settings.audit_checkpoint_seconds)
-    redis = connect_redis(settings.redis_url.get_secret_value(), settings.ca_file) if settings.redis_url else None
+    redis = _redis(settings)
     health = Health()
     metrics = Metrics(name)
 
@@ -99,6 +100,12 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
         metrics=metrics,
         health=health,
     )
+
+
+def _redis(settings: CommonSettings) -> "Redis | None":
+    if settings.redis_url is None:
+        return None
+    return connect_redis(settings.redis_url.get_secret_value(), settings.ca_file, follow=settings.follow("redis_url"))
 
 
 def _limiter(settings: CommonSettings, redis: "Redis | None", metrics: Metrics) -> RateLimiter:

@@ -2,17 +2,20 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.errors import SettingsError
+from common.security.secret_settings import SecretSettings
+from common.security.secrets import Rotating, SecretUnavailable, Template, is_reference
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
-S = TypeVar("S", bound=BaseSettings)
+S = TypeVar("S", bound="Settings")
 
 
 def _split(value: Any) -> Any:
@@ -25,7 +28,40 @@ RootKey = Annotated[SecretStr, Field(min_length=32)]
 RootKeys = Annotated[list[RootKey], NoDecode, BeforeValidator(_split)]
 
 
-class CommonSettings(BaseSettings):
+class Settings(BaseSettings):
+    """Any value may be `secret://path#field`, or hold `${secret://path#field}`: it is looked up before validation."""
+
+    _rotating: dict[str, Rotating] = PrivateAttr(default_factory=dict)
+
+    def follow(self, field: str) -> Rotating | None:
+        """The setting as it is from now on, if it is a reference to a secret."""
+        return self._rotating.get(field)
+
+    def current(self, field: str) -> str | None:
+        """The value at this moment of a setting that is a text or a secret."""
+        rotating = self.follow(field)
+        value = rotating.value() if rotating else getattr(self, field)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Any,
+        env_settings: Any,
+        dotenv_settings: Any,
+        file_secret_settings: Any,
+    ) -> tuple[Any, ...]:
+        """See BaseSettings. References are replaced in what the environment and the file say."""
+        problems: list[str] = []
+        for source in (env_settings, dotenv_settings):
+            source.env_vars = _resolved(cls, source.env_vars, problems)
+        if problems:
+            raise SettingsError("\n  - ".join(problems))
+        return (init_settings, env_settings, dotenv_settings)
+
+
+class CommonSettings(SecretSettings, Settings):
     """Settings that every server of the suite shares."""
 
     model_config = SettingsConfigDict(env_prefix="TRIPTYCH_", env_file=".env", extra="ignore", frozen=True)
@@ -106,18 +142,68 @@ def _unknown(cls: type[BaseSettings], prefix: str, given: dict[str, str]) -> lis
     return problems
 
 
+def _own_references(cls: type[Settings], given: Mapping[str, str | None]) -> dict[str, Template]:
+    """Field -> reference. Where secrets live cannot be a secret itself."""
+    prefix = str(cls.model_config.get("env_prefix", "")).lower()
+    texts = {name.lower().removeprefix(prefix): text for name, text in given.items() if name.lower().startswith(prefix)}
+    fields = set(cls.model_fields) - set(SecretSettings.model_fields)
+    return {name: Template(text) for name, text in texts.items() if name in fields and text and is_reference(text)}
+
+
+def _resolved(cls: type[Settings], given: Mapping[str, str | None], problems: list[str]) -> Mapping[str, str | None]:
+    references = _own_references(cls, given)
+    if not references:
+        return given
+    from common.security.secret_cache import open_cache
+
+    prefix, found = str(cls.model_config.get("env_prefix", "")), dict(given)
+    for field, template in references.items():
+        name = f"{prefix}{field}"
+        try:
+            if not template.references:
+                raise SecretUnavailable(f"{template.text}: it is not secret://path#field")
+            found[name.lower()] = template.render(open_cache(_where_secrets_live()).get)
+        except SecretUnavailable as error:
+            problems.append(f"{name.upper()}: {error}")
+            found.pop(name.lower(), None)
+    return found
+
+
+def _where_secrets_live() -> SecretSettings:
+    try:
+        return SecretSettings()
+    except ValidationError as error:
+        names = [f"TRIPTYCH_{item['loc'][0]}".upper() for item in error.errors(include_input=False) if item["loc"]]
+        raise SecretUnavailable(f"{', '.join(names)} cannot be used") from None
+
+
+def _followed(cls: type[Settings], env_file: Path, overrides: Mapping[str, Any]) -> dict[str, Rotating]:
+    given = {**(dotenv_values(env_file) if env_file.exists() else {}), **os.environ}
+    references = {name: text for name, text in _own_references(cls, given).items() if name not in overrides}
+    if not references:
+        return {}
+    from common.security.secret_cache import open_cache
+
+    cache = open_cache(_where_secrets_live())
+    return {name: Rotating(template, cache) for name, template in references.items()}
+
+
 def load_settings(cls: type[S], **overrides: Any) -> S:
     """Read settings from the environment and `.env`; raises SettingsError that names every wrong one."""
     prefix = str(cls.model_config.get("env_prefix", "")).upper()
-    given = _given(prefix, Path(str(cls.model_config.get("env_file") or ".env")))
+    env_file = Path(str(cls.model_config.get("env_file") or ".env"))
+    given = _given(prefix, env_file)
     problems = _unknown(cls, prefix, given)
     try:
         settings = cls(**overrides)
+        settings._rotating = _followed(cls, env_file, overrides)
     except ValidationError as error:
         # The value itself is left out: it may be a secret.
         for item in error.errors(include_url=False, include_input=False):
             name = f"{prefix}{'.'.join(str(part) for part in item['loc'])}".upper()
             problems.append(f"{name} (from {given.get(name, 'the caller')}): {item['msg']}")
+    except SettingsError as error:
+        problems.append(str(error))
     if problems:
         raise SettingsError("Settings cannot be used:\n  - " + "\n  - ".join(problems))
     return settings

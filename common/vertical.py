@@ -5,9 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic_settings import BaseSettings
-
-from common.settings import CommonSettings
+from common.settings import CommonSettings, Settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -47,7 +45,7 @@ class Vertical:
     prefix: str
     title: str
     port: int
-    settings: type[BaseSettings]
+    settings: type[Settings]
     build: Build
     tour: "Callable[[Narrator, Stage], Awaitable[None]]"
     work: Callable[[CommonSettings], Awaitable[None]] | None = None

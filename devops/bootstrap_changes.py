@@ -58,7 +58,8 @@ def change_policy(settings: DevopsSettings) -> Path:
 def build_changes(runtime: Runtime, devops: Devops, timing: Timing = DEFAULT_TIMING) -> ChangeEngine:
     """Wire everything; nothing is opened yet. Raises SettingsError."""
     settings = devops.settings
-    engine = create_engine(_database_url(runtime.settings, settings), runtime.settings.ca_file)
+    common = runtime.settings
+    engine = create_engine(_database_url(common, settings), common.ca_file, follow=common.follow("database_url"))
     clock = SteadyClock()
     store = SqlChanges(engine, clock)
     policy = ChangePolicy(change_policy(settings))

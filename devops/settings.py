@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from common.settings import CommaList
+from common.settings import CommaList, Settings
 from devops.changes.gates import Freeze, Window
 
 
-class DevopsSettings(BaseSettings):
+class DevopsSettings(Settings):
     """Settings of the DevOps server."""
 
     model_config = SettingsConfigDict(env_prefix="DEVOPS_", env_file=".env", extra="ignore", frozen=True)

@@ -5,16 +5,16 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from common.files import FileRules
-from common.settings import Classification, CommaList
+from common.settings import Classification, CommaList, Settings
 from knowledge_base.ranking import VECTOR_WEIGHT
 
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
-class KnowledgeBaseSettings(BaseSettings):
+class KnowledgeBaseSettings(Settings):
     """Settings of the knowledge base."""
 
     model_config = SettingsConfigDict(env_prefix="KB_", env_file=".env", extra="ignore", frozen=True)

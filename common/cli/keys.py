@@ -10,12 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.cli.signing_keys import rotate_signing, signing
 from common.security.api_key_stores import ApiKeys, opened_api_keys
 from common.security.api_keys import ApiKey
 from common.security.audit_command import audited_command
 from common.settings import Classification, CommonSettings, load_settings
 
-app = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke. Only hashes are stored.")
+app = typer.Typer(
+    no_args_is_help=True, help="API keys: create, list, rotate, revoke (only hashes are stored), and the signing keys."
+)
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 
@@ -112,3 +115,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="id, as `keys list` shows 
     """Refuse a key from the next call on, in every process."""
     key = _audited("revoke", "", lambda store: store.revoke(key_id), id=key_id)
     typer.echo(json.dumps(_public(key)) if as_json else f"Key {key.id} of {key.owner} is revoked.")
+
+
+app.command()(signing)
+app.command()(rotate_signing)

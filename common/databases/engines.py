@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Table, event, inspect, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from common.security.rotating_engine import follow_credentials
+from common.security.secrets import Rotating
 from common.tls import client_context
 
 LEAST, MOST = 5, 20
@@ -49,8 +51,12 @@ def add_missing_columns(connection: Connection, table: Table) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
-def create_engine(url: str, ca_file: Path | None = None, statement_seconds: float = 30.0) -> AsyncEngine:
+def create_engine(
+    url: str, ca_file: Path | None = None, statement_seconds: float = 30.0, follow: Rotating | None = None
+) -> AsyncEngine:
     """An engine with bounded pool and timeouts; the caller disposes of it.
+
+    `follow` is the URL as a secret that may change: connections with an old password are replaced.
 
     With `?ssl=verify-full` (or `require`) in a URL of Postgres, the server's certificate and name are checked.
     """
@@ -60,7 +66,7 @@ def create_engine(url: str, ca_file: Path | None = None, statement_seconds: floa
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
     address, arguments = _encrypted(make_url(url), ca_file)
-    return create_async_engine(
+    engine = create_async_engine(
         address,
         pool_size=LEAST,
         max_overflow=MOST - LEAST,
@@ -78,6 +84,9 @@ def create_engine(url: str, ca_file: Path | None = None, statement_seconds: floa
             **arguments,
         },
     )
+    if follow is not None:
+        follow_credentials(engine, follow)
+    return engine
 
 
 async def warm(engine: AsyncEngine) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,44 @@ class Credentials(Protocol):
         """The upstream refused these headers; whether others can be had."""
 
 
+class Rotated(Protocol):
+    """A secret that may change, see common.security.secrets.Rotating."""
+
+    def candidates(self) -> Sequence[str]:
+        """The newest value, and for some time after a change the one before."""
+
+    def look(self) -> bool:
+        """Read it again now (this blocks); whether there is something else to try."""
+
+
+class RotatingHeaders:
+    """An API key that may change: the newest value that was not refused."""
+
+    def __init__(self, secret: Rotated, make: Callable[[str], Mapping[str, str]]) -> None:
+        self._secret = secret
+        self._make = make
+        self._refused: set[str] = set()
+
+    async def headers(self) -> Mapping[str, str]:
+        """See Credentials."""
+        values = self._secret.candidates()
+        if values[0] in self._refused:
+            await asyncio.to_thread(self._secret.look)
+            values = self._secret.candidates()
+        left = [value for value in values if value not in self._refused]
+        if not left:
+            # All were refused: begin anew, since the other side may have been the one that was late.
+            self._refused.clear()
+        return self._make((left or values)[0])
+
+    def reject(self, headers: Mapping[str, str]) -> bool:
+        """See Credentials."""
+        refused = [value for value in self._secret.candidates() if self._make(value) == headers]
+        known = self._refused.issuperset(refused)
+        self._refused.update(refused)
+        return not known
+
+
 class FixedHeaders:
     """An API key or a token that does not change."""
 
@@ -32,6 +70,11 @@ class FixedHeaders:
     def reject(self, headers: Mapping[str, str]) -> bool:
         """See Credentials."""
         return False
+
+
+def secret_headers(secret: str, follow: Rotated | None, make: Callable[[str], Mapping[str, str]]) -> Credentials:
+    """Headers with a secret of the settings, which may follow a reference."""
+    return RotatingHeaders(follow, make) if follow else FixedHeaders(make(secret))
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,9 @@ async def opened_api_keys(settings: CommonSettings) -> AsyncIterator[ApiKeys]:
         yield FileApiKeys(ApiKeyStore(api_keys_path(settings)))
         return
     assert settings.database_url is not None  # noqa: S101 - see are_in_database
-    engine = create_engine(settings.database_url.get_secret_value(), settings.ca_file)
+    engine = create_engine(
+        settings.database_url.get_secret_value(), settings.ca_file, follow=settings.follow("database_url")
+    )
     try:
         keys = SqlApiKeys(engine)
         await keys.open()

@@ -10,6 +10,8 @@ from common.databases import create_engine
 from common.errors import AppError
 from common.observability.call import new_request_id, request_id
 from common.security.audit import AuditLog, AuditRecord, AuditUnavailable, audit_database_url, checkpoint_path
+from common.security.following import record_accesses
+from common.security.secret_cache import known_cache
 from common.security.signing import load_signing_key
 from common.settings import CommonSettings
 
@@ -30,7 +32,7 @@ async def audited_command(
 
     Raises AuditUnavailable before anything is done if the log cannot be written.
     """
-    engine = create_engine(audit_database_url(settings), settings.ca_file)
+    engine = create_engine(audit_database_url(settings), settings.ca_file, follow=settings.follow("database_url"))
     who = {"request_id": new_request_id(), "subject": operator_name(), "tenant": tenant}
     token = request_id.set(who["request_id"])
     try:
@@ -46,6 +48,8 @@ async def audited_command(
                 outcome = error.code if isinstance(error, AppError) else "error"
                 raise
             finally:
+                if cache := known_cache(settings):
+                    record_accesses(cache, audit, "cli")
                 with suppress(AuditUnavailable):
                     await audit.write(AuditRecord("outcome", action, **who, outcome=outcome, detail=found))
     finally:

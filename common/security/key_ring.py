@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import SettingsError
+
+MIN_SECRET = 32
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -159,15 +163,21 @@ class StoredRing(BaseModel):
         return max((n for n, key in enumerate(self.keys) if key.signs_from <= now), default=0)
 
 
+def is_ring(text: str) -> bool:
+    """Whether it is the text of a ring; any other is the only key itself."""
+    return text.startswith('{"keys"')
+
+
 def read_ring(text: str) -> StoredRing:
     """A ring from its text; a text that is no ring is the only key. Raises SettingsError."""
-    if not text.startswith('{"keys"'):
-        return StoredRing(keys=[StoredKey(secret=text)])
-    try:
-        ring = StoredRing.model_validate_json(text)
-    except ValidationError:
-        ring = StoredRing(keys=[])
-    if not ring.keys or any(len(key.secret) < 32 for key in ring.keys):
+    if not is_ring(text):
+        ring = StoredRing(keys=[StoredKey(secret=text)])
+    else:
+        try:
+            ring = StoredRing.model_validate_json(text)
+        except ValidationError:
+            ring = StoredRing(keys=[])
+    if not ring.keys or any(len(key.secret) < MIN_SECRET for key in ring.keys):
         raise SettingsError("The ring of signing keys is damaged: restore it from a copy")
     return ring
 
@@ -178,7 +188,7 @@ class KeyRing:
     def __init__(self, read: Callable[[], str], clock: Callable[[], float] = time.time) -> None:
         self._read = read
         self._clock = clock
-        self._text = ""
+        self._text = self._refused = ""
         self._stored = StoredRing(keys=[])
         self._roots: list[SigningKey] = []
         self._refresh()
@@ -200,7 +210,16 @@ class KeyRing:
 
     def _refresh(self) -> None:
         text = self._read()
-        if text != self._text:
+        if text == self._text or text == self._refused:
+            return
+        try:
             stored = read_ring(text)
-            self._roots = [key.key for key in stored.keys]
-            self._text, self._stored = text, stored
+        except SettingsError as error:
+            if not self._roots:
+                raise
+            # Somebody is about to mend it; until then the keys that are known do.
+            self._refused = text
+            log.error("signing_key.refused", reason=str(error))
+            return
+        self._roots = [key.key for key in stored.keys]
+        self._text, self._stored, self._refused = text, stored, ""

@@ -5,7 +5,9 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from common.settings import Settings
 
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 """Of a domain's tools. Without an underscore, so that `kb_list_documents` can be taken apart in one way only."""
@@ -54,7 +56,7 @@ class Exchange(BaseModel):
     scope: str = ""
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(Settings):
     """Settings of the gateway (`triptych serve gateway`)."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", env_file=".env", extra="ignore", frozen=True)

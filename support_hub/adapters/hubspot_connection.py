@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from common.errors import SettingsError
 from common.http.client import ResilientClient
-from common.http.credentials import FixedHeaders
+from common.http.credentials import secret_headers
 from common.http.status import Quota, quota
 from common.http.upstream import UpstreamMetrics
 from common.resilience.retry import RetryLimits
@@ -41,5 +41,9 @@ def hubspot_client(settings: SupportSettings, metrics: UpstreamMetrics) -> Resil
     if settings.hubspot_token is None:
         raise SettingsError("SUPPORT_HUBSPOT_URL needs SUPPORT_HUBSPOT_TOKEN")
     known = upstream("hubspot", str(settings.hubspot_url), settings.source_seconds, RATE, pause, left, RETRIES)
-    token = f"Bearer {settings.hubspot_token.get_secret_value()}"
-    return ResilientClient(known, FixedHeaders({"Authorization": token}), metrics)
+    token = settings.hubspot_token.get_secret_value()
+    return ResilientClient(known, secret_headers(token, settings.follow("hubspot_token"), _headers), metrics)
+
+
+def _headers(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}

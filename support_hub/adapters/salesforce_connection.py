@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from joserfc import jwt
@@ -17,7 +18,7 @@ from common.http.client import Answer, Request, ResilientClient
 from common.http.credentials import BearerToken, Token
 from common.http.status import Quota
 from common.http.upstream import UpstreamMetrics
-from support_hub.adapters.connection import upstream
+from support_hub.adapters.connection import upstream, with_secret
 from support_hub.settings import SupportSettings
 
 RATE = 20.0
@@ -52,16 +53,20 @@ def salesforce_client(settings: SupportSettings, metrics: UpstreamMetrics) -> Re
     form, key = _grant(settings)
     # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
     client = ResilientClient(replace(known, name="salesforce sign-in"), metrics=metrics)
-    return ResilientClient(known, BearerToken(lambda: _token(client, settings, form, key)), metrics)
+
+    async def fetch() -> Token:
+        if key is not None:
+            return await _token(client, {**form, "assertion": _assertion(settings, key)})
+        return await with_secret(settings, "salesforce_client_secret", form, partial(_token, client))
+
+    return ResilientClient(known, BearerToken(fetch), metrics)
 
 
 def _grant(settings: SupportSettings) -> tuple[dict[str, str], RSAKey | None]:
     if settings.salesforce_private_key_file is not None:
         return {"grant_type": JWT_BEARER}, _read_key(settings.salesforce_private_key_file)
     if settings.salesforce_client_secret is not None:
-        secret = settings.salesforce_client_secret.get_secret_value()
-        ids = {"client_id": settings.salesforce_client_id, "client_secret": secret}
-        return {"grant_type": "client_credentials", **ids}, None
+        return {"grant_type": "client_credentials", "client_id": settings.salesforce_client_id}, None
     raise SettingsError(
         "SUPPORT_SALESFORCE_URL needs SUPPORT_SALESFORCE_CLIENT_SECRET or SUPPORT_SALESFORCE_PRIVATE_KEY_FILE"
     )
@@ -75,15 +80,17 @@ def _read_key(file: Path) -> RSAKey:
         raise SettingsError(f"SUPPORT_SALESFORCE_PRIVATE_KEY_FILE cannot be used ({file}): {problem}") from None
 
 
-async def _token(client: ResilientClient, settings: SupportSettings, form: dict[str, str], key: RSAKey | None) -> Token:
-    if key is not None:
-        claims = {
-            "iss": settings.salesforce_client_id,
-            "sub": settings.salesforce_username,
-            "aud": settings.salesforce_audience,
-            "exp": int(time.time()) + JWT_SECONDS,
-        }
-        form = {**form, "assertion": jwt.encode({"alg": "RS256"}, claims, key)}
+def _assertion(settings: SupportSettings, key: RSAKey) -> str:
+    claims = {
+        "iss": settings.salesforce_client_id,
+        "sub": settings.salesforce_username,
+        "aud": settings.salesforce_audience,
+        "exp": int(time.time()) + JWT_SECONDS,
+    }
+    return jwt.encode({"alg": "RS256"}, claims, key)
+
+
+async def _token(client: ResilientClient, form: Mapping[str, str]) -> Token:
     try:
         answer = await client.send(Request("POST", "services/oauth2/token", form=form, repeatable=True))
     finally:

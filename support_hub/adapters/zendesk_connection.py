@@ -8,13 +8,14 @@ import base64
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from common.errors import Denied, SettingsError
 from common.http.client import Request, ResilientClient
-from common.http.credentials import BearerToken, Credentials, FixedHeaders, Token
+from common.http.credentials import BearerToken, Credentials, Token, secret_headers
 from common.http.status import Quota, quota
 from common.http.upstream import Upstream, UpstreamMetrics
-from support_hub.adapters.connection import as_seconds, upstream
+from support_hub.adapters.connection import as_seconds, upstream, with_secret
 from support_hub.settings import SupportSettings
 
 RATE = 11.0
@@ -42,14 +43,18 @@ def zendesk_client(settings: SupportSettings, metrics: UpstreamMetrics) -> Resil
 
 def _credentials(settings: SupportSettings, known: Upstream, metrics: UpstreamMetrics) -> Credentials:
     if settings.zendesk_client_secret is not None:
-        secret = settings.zendesk_client_secret.get_secret_value()
-        form = {"grant_type": "client_credentials", "client_id": settings.zendesk_client_id, "client_secret": secret}
+        form = {"grant_type": "client_credentials", "client_id": settings.zendesk_client_id, "scope": "read write"}
         # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
         client = ResilientClient(replace(known, name="zendesk sign-in"), metrics=metrics)
-        return BearerToken(lambda: _token(client, {**form, "scope": "read write"}))
+        return BearerToken(lambda: with_secret(settings, "zendesk_client_secret", form, partial(_token, client)))
     if settings.zendesk_api_token is not None:
-        text = f"{settings.zendesk_email}/token:{settings.zendesk_api_token.get_secret_value()}"
-        return FixedHeaders({"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"})
+
+        def headers(token: str) -> Mapping[str, str]:
+            text = f"{settings.zendesk_email}/token:{token}"
+            return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+
+        token = settings.zendesk_api_token.get_secret_value()
+        return secret_headers(token, settings.follow("zendesk_api_token"), headers)
     raise SettingsError("SUPPORT_ZENDESK_URL needs SUPPORT_ZENDESK_CLIENT_SECRET or SUPPORT_ZENDESK_API_TOKEN")
 
 
