@@ -49,6 +49,11 @@ class ChangeEngine:
     changes: Changes
     confirmations: Confirmations
 
+    async def waited(self) -> float:
+        """How many seconds the first approved change has waited for its execution."""
+        first = await self.store.approved(1)
+        return max(0.0, self.changes.clock.now() - first[0].updated_at) if first else 0.0
+
 
 def change_policy(settings: DevopsSettings) -> Path:
     """The file that says what a change needs."""

@@ -64,6 +64,8 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     runtime = build_runtime(NAME, common, policies(settings))
     devops = build_devops(common, settings, runtime.key)
     built = build_changes(runtime, devops) if settings.mode == "read-write" else None
+    if built is not None:
+        runtime.metrics.watch_queue("changes", built.waited)
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:

@@ -100,6 +100,15 @@ class Metrics:
             self._known_subjects.add(who)
         self.subjects.labels(self.server, *who, "refused" if outcome in REFUSED else "passed").inc()
 
+    def watch_queue(self, queue: str, age: Callable[[], Awaitable[float]]) -> None:
+        """Show how many seconds the first job has waited; `age` is asked whenever metrics are read."""
+        gauge = self.queue_age.labels(self.server, queue)
+
+        async def refresh() -> None:
+            gauge.set(await age())
+
+        self.refresh.append(refresh)
+
     async def own(self) -> bytes:
         """The text format that Prometheus scrapes, of this process."""
         for refresh in self.refresh:

@@ -21,7 +21,18 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_seconds_of_family(pid: int) -> float:
+    """The same of a process and its children together."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return cpu_seconds(pid) + sum(cpu_seconds(int(child)) for child in children)
+
+
 def resident_bytes() -> int:
     """Memory of this process. Linux only."""
-    pages = Path("/proc/self/statm").read_text().split()[1]
+    return resident_bytes_of(os.getpid())
+
+
+def resident_bytes_of(pid: int) -> int:
+    """Memory of a process. Linux only."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -8,7 +8,10 @@ from tests.benchmarks import (
     devops_reading,
     http_client,
     ingestion,
+    limiter,
+    replicas,
     scale,
+    soak,
     stack,
     start,
     support_hub,
@@ -29,6 +32,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         cache,
         devops_reading,
         support_hub,
+        limiter,
+        replicas,
+        soak,
     )
 }
 """All of them by name, in the order of the report."""

@@ -16,7 +16,7 @@ from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
 from infra.demo.servers import free_port
 from tests.benchmarks.load import Load, drive
-from tests.benchmarks.machine import cpu_seconds
+from tests.benchmarks.machine import cpu_seconds_of_family
 from tests.benchmarks.requests import ERAS, Era, raw_request, structured
 
 START_SECONDS = 60.0
@@ -31,6 +31,7 @@ class Variant:
     name: str
     build: str
     tools: int = 1
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def serving(variants: Sequence[Variant], folder: Path) -> Iterator[dict[str, Ser
     servers: dict[str, Server] = {}
     try:
         for variant in variants:
-            servers[variant.name] = _start(variant, folder / f"{variant.build}-{variant.tools}")
+            servers[variant.name] = _start(variant, folder / f"{variant.build}-{variant.tools}-{variant.workers}")
         for server in servers.values():
             warm(server)
         yield servers
@@ -90,7 +91,8 @@ def _start(variant: Variant, folder: Path) -> Server:
     folder.mkdir(parents=True)
     store = ApiKeyStore(api_keys_path(CommonSettings(data_dir=folder)))
     keys = [store.create(f"caller-{number}", "acme", ["user"], [])[1] for number in range(MOST_CALLERS)]
-    command = ["tests.benchmarks.stack_server", variant.build, "--tools", str(variant.tools), "--folder", str(folder)]
+    command = ["tests.benchmarks.stack_server", variant.build, "--tools", str(variant.tools)]
+    command += ["--folder", str(folder), "--workers", str(variant.workers)]
     return launch(command, folder / "server.log", keys)
 
 
@@ -130,9 +132,9 @@ def warm(server: Server) -> None:
 
 def measure(server: Server, cell: Cell, seconds: float) -> Sample:
     """One turn."""
-    before = cpu_seconds(server.process.pid)
+    before = cpu_seconds_of_family(server.process.pid)
     load: Load = drive(server.port, server.requests(cell.era, cell.callers), seconds)
-    cpu = cpu_seconds(server.process.pid) - before
+    cpu = cpu_seconds_of_family(server.process.pid) - before
     return Sample(cpu / load.calls * 1000, load.per_second, load.milliseconds(0.5), load.milliseconds(0.99))
 
 

@@ -1,8 +1,10 @@
 """A server process of the stack benchmark: the same tool, bare or inside of our middleware."""
 
 import argparse
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +13,14 @@ from fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
+from common.garbage import settle
 from common.middleware import AuditStep
 from common.observability.logging import configure_logging
 from common.runtime import Runtime, build_runtime
-from common.serve import serve_http
+from common.serve import Worker, serve_http
 from common.server import build_app, build_server
 from common.settings import CommonSettings
+from common.workers import Workers, listen
 
 NAME = "benchmark"
 POLICY = f'permit (principal, action, resource == Server::"{NAME}") when {{ principal.roles.contains("user") }};'
@@ -73,6 +77,18 @@ def suite_app(folder: Path, port: int, tools: int, audited: bool, read_only: boo
     return build_app(server, runtime, url), runtime
 
 
+def by_workers(build: Callable[[], tuple[Any, Runtime]], port: int, count: int) -> None:
+    """Serve as `--workers` does."""
+    listening, folder = listen(HOST, port), Path(tempfile.mkdtemp())
+    build()
+    settle()
+
+    def work(slot: int, lifeline: int) -> None:
+        serve_http(*build(), HOST, port, Worker(slot, listening, lifeline, folder))
+
+    Workers(count, work).run()
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
@@ -80,6 +96,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--tools", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     if given.variant == "bare":
         app = bare_app(given.tools)
@@ -87,7 +104,11 @@ def main() -> None:
         uvicorn.run(app, host=HOST, port=given.port, loop="uvloop", http="httptools", log_config=None, access_log=False)
     else:
         audited, read_only = given.variant != "stack", given.variant != "audited-write"
-        serve_http(*suite_app(given.folder, given.port, given.tools, audited, read_only), HOST, given.port)
+        build = partial(suite_app, given.folder, given.port, given.tools, audited, read_only)
+        if given.workers == 1:
+            serve_http(*build(), HOST, given.port)
+        else:
+            by_workers(build, given.port, given.workers)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""Prometheus' own tools: on the machine, or out of Debian's package, fetched once into the user's cache folder."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+REMEDY = "apt-get install prometheus, or a Prometheus of any kind whose promtool is in the path"
+
+
+def program() -> Path:
+    """Where promtool is. Raises RuntimeError when it cannot be had."""
+    found = os.environ.get("TEST_PROMTOOL") or shutil.which("promtool")
+    if found:
+        return Path(found)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triptych"
+    cache.mkdir(parents=True, exist_ok=True)
+    target = cache / "promtool"
+    with (cache / "promtool.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _fetch(target)
+    return target
+
+
+def _fetch(target: Path) -> None:
+    if not shutil.which("apt-get"):
+        raise RuntimeError("there is no promtool, and no apt-get to fetch it with")
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        _run(["apt-get", "update", "-qq"], folder, may_fail=True)
+        _run(["apt-get", "download", "-qq", "prometheus"], folder)
+        [package] = Path(folder).glob("prometheus_*.deb")
+        _run(["dpkg-deb", "-x", str(package), "unpacked"], folder)
+        shutil.move(Path(folder) / "unpacked" / "usr" / "bin" / "promtool", target)
+
+
+def _run(command: list[str], folder: str, may_fail: bool = False) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    if done.returncode and not may_fail:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-300:]}")
