@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import create_engine, sqlite_url
 from common.errors import SettingsError
@@ -28,6 +26,10 @@ from common.settings import CommonSettings
 from knowledge_base.adapters.elastic_client import ElasticsearchAccess
 from knowledge_base.adapters.elastic_index import ElasticIndex
 from knowledge_base.adapters.lance_index import LanceIndex
+from knowledge_base.adapters.mongo_catalog import MongoCatalog
+from knowledge_base.adapters.mongo_client import connect
+from knowledge_base.adapters.mongo_jobs import MongoJobQueue
+from knowledge_base.adapters.mongo_sources import MongoSources
 from knowledge_base.adapters.object_stores import Account
 from knowledge_base.adapters.objects import Objects
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
@@ -38,7 +40,7 @@ from knowledge_base.adapters.sql_sources import SqlSources
 from knowledge_base.files import FileCheck
 from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
 from knowledge_base.library import Library
-from knowledge_base.ports import ChunkIndex, Embedder, Parser, Reranker
+from knowledge_base.ports import Catalog, ChunkIndex, Embedder, Parser, Reranker, SourceStore
 from knowledge_base.ranking import Fusion, convex_combination, reciprocal_rank_fusion
 from knowledge_base.reranking import Rerank, Reranking, as_ranked
 from knowledge_base.search import Search
@@ -51,12 +53,22 @@ WARM_AFTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
+class Stores:
+    """Catalogue, jobs and followed folders, which are in one database."""
+
+    catalog: Catalog
+    queue: JobQueue
+    sources: SourceStore
+    close: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
 class KnowledgeBase:
     """The use cases, and what they stand on."""
 
     settings: KnowledgeBaseSettings
-    engine: AsyncEngine
-    catalog: SqlCatalog
+    stores: Stores
+    catalog: Catalog
     index: ChunkIndex
     embedder: Embedder
     parser: Parser
@@ -64,7 +76,7 @@ class KnowledgeBase:
     bell: Bell
     library: Library
     ingest: Ingest
-    sources: SqlSources
+    sources: SourceStore
     sync: FolderSync
     uploads: Uploads
     reranker: Reranker | None
@@ -77,16 +89,14 @@ def build_knowledge_base(
 ) -> KnowledgeBase:
     """Wire everything; nothing is opened yet. What becomes of files of folders goes to `audit`."""
     folder = settings.folder(common.data_dir)
-    engine = create_engine(sqlite_url(folder / "catalog.db"))
-    catalog = SqlCatalog(engine)
+    stores = build_stores(common, settings)
+    catalog, queue = stores.catalog, stores.queue
     embedder = OnnxEmbedder()
     index = build_index(settings, folder, embedder)
     objects = build_objects(common, settings)
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
     reranker = OnnxReranker(settings.reranker) if settings.reranker else None
-    retry = Retry(settings.job_tries)
-    queue = SqlJobQueue(engine, f"{socket.gethostname()}-{os.getpid()}", settings.job_lease_seconds, retry)
     worker = IngestWorker(queue, catalog, objects, parser, embedder, index)
     bell = build_bell(common, settings)
     intake = Intake(queue, bell, settings.max_waiting_jobs, BATCH)
@@ -95,10 +105,9 @@ def build_knowledge_base(
     rules = settings.file_rules
     allowed = [Path(path) for path in settings.allowed_paths]
     ingest = Ingest(library, queue, allowed, rules, audit)
-    sources = SqlSources(engine)
     return KnowledgeBase(
         settings=settings,
-        engine=engine,
+        stores=stores,
         catalog=catalog,
         index=index,
         embedder=embedder,
@@ -107,13 +116,28 @@ def build_knowledge_base(
         bell=bell,
         library=library,
         ingest=ingest,
-        sources=sources,
-        sync=FolderSync(ingest, catalog, sources),
+        sources=stores.sources,
+        sync=FolderSync(ingest, catalog, stores.sources),
         uploads=Uploads(ingest, audit),
         reranker=reranker,
         search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
         worker=worker,
     )
+
+
+def build_stores(common: CommonSettings, settings: KnowledgeBaseSettings) -> Stores:
+    """The database of the settings."""
+    worker, lease = f"{socket.gethostname()}-{os.getpid()}", settings.job_lease_seconds
+    retry = Retry(settings.job_tries)
+    if settings.catalog == "mongodb" and settings.mongodb_url:
+        client, database = connect(settings.mongodb_url.get_secret_value(), common.ca_file)
+        queue = MongoJobQueue(database, worker, lease, retry)
+        return Stores(MongoCatalog(database), queue, MongoSources(database), client.close)
+    if settings.catalog == "postgres" and settings.postgres_url:
+        engine = create_engine(settings.postgres_url.get_secret_value(), common.ca_file)
+    else:
+        engine = create_engine(sqlite_url(settings.folder(common.data_dir) / "catalog.db"))
+    return Stores(SqlCatalog(engine), SqlJobQueue(engine, worker, lease, retry), SqlSources(engine), engine.dispose)
 
 
 def build_index(settings: KnowledgeBaseSettings, folder: Path, embedder: Embedder) -> ChunkIndex:
@@ -179,7 +203,7 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
         if knowledge_base.reranker is not None:
             await knowledge_base.reranker.close()
         await knowledge_base.index.close()
-        await knowledge_base.engine.dispose()
+        await knowledge_base.stores.close()
 
 
 def _fusion(settings: KnowledgeBaseSettings) -> Fusion:

@@ -120,6 +120,9 @@ class Parser(Protocol):
 class SourceStore(Protocol):
     """Which folders are followed, and what was last seen of their files."""
 
+    async def open(self) -> None:
+        """Make the tables or collections that are missing."""
+
     async def register(self, source: FolderSource) -> FolderSource:
         """Remember a source; if there is one of that name, it is returned as it is."""
 
@@ -136,20 +139,23 @@ class SourceStore(Protocol):
 class Catalog(Protocol):
     """The one truth about which documents there are, in which version, and who may read them."""
 
+    async def open(self) -> None:
+        """Make the tables or collections that are missing."""
+
     async def lives(self, tenant: str, document_ids: Sequence[str]) -> dict[str, int]:
         """The lives that these ids are in; those that were never deleted are left out."""
 
     async def accept(
         self, offered: Sequence[Stored], created_by: AccessScope, batch: str, operator: bool = False
     ) -> list[Accepted | Conflict | None]:
-        """Record versions and their ingest jobs in one transaction.
+        """Record versions, each together with its ingest job; in SQL all of them in one transaction.
 
         Conflict if the id belongs to a document that the caller may not read; an operator may replace any. None if it
         was deleted since its bytes were stored, which belong to its next life now.
         """
 
     async def publish(self, published: Sequence[Published]) -> Publication:
-        """Make versions count, all in one transaction; a version that was deleted stays so."""
+        """Make versions count, each at once (in SQL all in one transaction); one that was deleted stays so."""
 
     async def set_access(self, document_id: str, access: Access, scope: AccessScope, batch: str, delay: float) -> Job:
         """Change who may read a document, and record the job that tells the index. Raises NotFound.

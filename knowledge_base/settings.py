@@ -29,7 +29,15 @@ class KnowledgeBaseSettings(Settings):
         "triptych-kb", pattern=r"^[a-z0-9][a-z0-9-]{0,99}$", description="what names of indices begin with"
     )
     elasticsearch_timeout_seconds: float = Field(10.0, gt=0, le=60, description="deadline of one request to it")
-    catalog: Literal["sqlite"] = Field("sqlite", description="catalogue of documents and jobs")
+    catalog: Literal["sqlite", "postgres", "mongodb"] = Field(
+        "sqlite", description="catalogue of documents, and the jobs; sqlite: embedded, in data_dir"
+    )
+    postgres_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL, postgresql+asyncpg://..., of the catalogue"
+    )
+    mongodb_url: SecretStr | None = Field(
+        None, description="URL of the catalogue with its database; default: the database triptych"
+    )
     objects_url: str | None = Field(
         None,
         pattern=r"^(file|s3|az)://.+",
@@ -80,6 +88,14 @@ class KnowledgeBaseSettings(Settings):
                 raise ValueError("KB_ELASTICSEARCH_URL must hold no password: use KB_ELASTICSEARCH_PASSWORD")
             if signs_in and url.scheme == "http" and url.hostname not in _THIS_MACHINE:
                 raise ValueError("KB_ELASTICSEARCH_URL must be https: secrets are not sent in the clear")
+        return self
+
+    @model_validator(mode="after")
+    def _needs_address(self) -> Self:
+        if self.catalog == "postgres" and self.postgres_url is None:
+            raise ValueError("KB_CATALOG=postgres needs KB_POSTGRES_URL")
+        if self.catalog == "mongodb" and self.mongodb_url is None:
+            raise ValueError("KB_CATALOG=mongodb needs KB_MONGODB_URL")
         return self
 
     @property

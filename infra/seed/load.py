@@ -82,7 +82,7 @@ async def hand_in(settings: CommonSettings) -> int:
         await knowledge_base.catalog.open()
         return await accept_seed(knowledge_base)
     finally:
-        await knowledge_base.engine.dispose()
+        await knowledge_base.stores.close()
 
 
 async def wait_indexed(settings: CommonSettings, within: float) -> float:
@@ -95,7 +95,7 @@ async def wait_indexed(settings: CommonSettings, within: float) -> float:
                 raise RuntimeError("the documents were not indexed in time; see the server's log")
             await asyncio.sleep(0.1)
     finally:
-        await knowledge_base.engine.dispose()
+        await knowledge_base.stores.close()
     return time.monotonic() - started
 
 

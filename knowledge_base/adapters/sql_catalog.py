@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.databases import read_write
@@ -32,6 +33,8 @@ from knowledge_base.browsing import BY_ID, Facets, Position, Sort
 from knowledge_base.documents import Accepted, Publication, Published, Stored, Task, Version
 from knowledge_base.filters import Restriction
 
+TRIES = 3
+
 
 class SqlCatalog:
     """Implements Catalog. Jobs are in the same database, so a change and its job come into being together."""
@@ -57,8 +60,15 @@ class SqlCatalog:
         self, offered: Sequence[Stored], created_by: AccessScope, batch: str, operator: bool = False
     ) -> list[Accepted | Conflict | None]:
         """See Catalog."""
-        async with self._writer.begin() as connection:
-            return await accept(connection, offered, created_by, batch, operator)
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self._writer.begin() as connection:
+                    return await accept(connection, offered, created_by, batch, operator)
+            except IntegrityError:
+                # Somebody else made one of these documents in between: it is there now, and can be locked.
+                if attempt == TRIES:
+                    raise
+        raise AssertionError
 
     async def publish(self, published: Sequence[Published]) -> Publication:
         """See Catalog."""
@@ -79,11 +89,11 @@ class SqlCatalog:
         async with self._writer.begin() as connection:
             if not operator:
                 await self._readable_document(connection, document_id, scope)
+            this = is_document(scope.tenant, document_id)
+            found = select(documents.c.latest_version, documents.c.erased_to).where(this).with_for_update()
+            latest, life = (await connection.execute(found)).one()
             mine = (readers.c.tenant == scope.tenant) & (readers.c.document_id == document_id)
             await connection.execute(delete(readers).where(mine))
-            this = is_document(scope.tenant, document_id)
-            found = select(documents.c.latest_version, documents.c.erased_to).where(this)
-            latest, life = (await connection.execute(found)).one()
             tombstone = {"current_version": None, "deleted_at": time.time(), "deleted_by": scope.subject}
             await connection.execute(update(documents).where(this).values(erased_to=latest, **tombstone))
             task = Task("erase", document_id, latest, life=life)
@@ -164,7 +174,7 @@ class SqlCatalog:
         return version_of(row)
 
     async def _readable_document(self, connection: AsyncConnection, document_id: str, scope: AccessScope) -> None:
-        found = select(documents.c.id).where(documents.c.id == document_id, readable(scope))
+        found = select(documents.c.id).where(documents.c.id == document_id, readable(scope)).with_for_update()
         if (await connection.execute(found)).first() is None:
             raise _unknown(document_id)
 

@@ -1,7 +1,6 @@
 """Makes versions count, a batch of them with as many statements as one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, select, tuple_, update
@@ -10,16 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.security.access import Access
 from knowledge_base.adapters.sql_tables import access_of, documents, joined, versions
 from knowledge_base.documents import Publication, Published, Validity
-
-
-@dataclass
-class _Document:
-    """A document with its versions, as they will be at the end of the transaction."""
-
-    access: Access
-    current: int | None
-    published_at: dict[int, float | None] = field(default_factory=dict)
-    superseded_at: dict[int, float | None] = field(default_factory=dict)
+from knowledge_base.timeline import Timeline
 
 
 async def publish(connection: AsyncConnection, published: Sequence[Published]) -> Publication:
@@ -34,7 +24,7 @@ async def publish(connection: AsyncConnection, published: Sequence[Published]) -
             rights.append(None)
             continue
         rights.append(document.access)
-        ended += _publish(item, document)
+        ended += document.publish(item)
         shown.append({**_this(item), "title": item.title[:500], "text_key": item.text_key, "published_at": item.at})
     if shown:
         await connection.execute(update(versions).where(_SAME_VERSION), shown)
@@ -48,30 +38,13 @@ async def publish(connection: AsyncConnection, published: Sequence[Published]) -
     return Publication(ended, rights)
 
 
-def _publish(item: Published, document: _Document) -> list[Validity]:
-    """Versions whose time ended by it, or had ended before: the index may not have heard of it."""
-    over = []
-    for number, at in document.published_at.items():
-        end = document.superseded_at[number]
-        if number < item.version and at is not None and (end is None or end >= item.at):
-            document.superseded_at[number] = item.at
-            over.append(Validity(item.tenant, item.document_id, number, item.at))
-    later = [at for number, at in document.published_at.items() if number > item.version and at is not None]
-    document.published_at[item.version] = item.at
-    if later:
-        document.superseded_at[item.version] = min(later)
-        over.append(Validity(item.tenant, item.document_id, item.version, min(later)))
-    document.current = max(document.current or 0, item.version)
-    return over
-
-
-async def _known(connection: AsyncConnection, published: Sequence[Published]) -> dict[tuple[str, str], _Document]:
+async def _known(connection: AsyncConnection, published: Sequence[Published]) -> dict[tuple[str, str], Timeline]:
     places = {(item.tenant, item.document_id) for item in published}
     these = tuple_(documents.c.tenant, documents.c.id).in_(sorted(places))
     # One after the other for each document: of two publications at once the second sees the first.
     await connection.execute(select(documents.c.id).where(these).order_by(documents.c.id).with_for_update())
     found = joined().where(these, documents.c.deleted_at.is_(None))
-    known: dict[tuple[str, str], _Document] = {}
+    known: dict[tuple[str, str], Timeline] = {}
     for row in (await connection.execute(found)).mappings():
         document = known.setdefault((row["tenant"], row["document_id"]), _document_of(row))
         document.published_at[row["version"]] = row["published_at"]
@@ -79,8 +52,8 @@ async def _known(connection: AsyncConnection, published: Sequence[Published]) ->
     return known
 
 
-def _document_of(row: RowMapping) -> _Document:
-    return _Document(access_of(row), row["current_version"])
+def _document_of(row: RowMapping) -> Timeline:
+    return Timeline(access_of(row), row["current_version"])
 
 
 def _this(item: Published | Validity) -> dict[str, Any]:

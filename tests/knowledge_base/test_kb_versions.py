@@ -1,9 +1,11 @@
 """Versions: content of then, access of now; restored, compared, cited, and really deleted."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -170,8 +172,8 @@ async def test_deletion_is_at_once_and_real(tmp_path: Path) -> None:
             await knowledge_base.library.fetch("tea", ALICE, 1)
         while await knowledge_base.queue.pending():
             await knowledge_base.worker.work_once()
-        async with knowledge_base.engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(tmp_path / "knowledge-base" / "catalog.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert canary.encode() not in raw_bytes(tmp_path / "knowledge-base" / "index")
         assert canary.encode() not in raw_bytes(tmp_path / "knowledge-base" / "objects")
         assert [text for _, text, _ in await texts(knowledge_base, "oolong")] == ["A mug."]

@@ -2,19 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from common.databases import create_engine, sqlite_url
 from common.security.access import LEVELS, Access, AccessScope
-from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.documents import Chunk, IndexedChunk, NewDocument, Published, Stored
 from knowledge_base.filters import Filter, Restriction, matches
-from knowledge_base.ports import ChunkIndex
+from knowledge_base.ports import Catalog, ChunkIndex
+from tests.support.catalogs import KINDS, stores_of
 from tests.support.chunks import BACKENDS, Backend, new_index, server_of
 from tests.support.filters import FILTERS, METADATA, TEXTS
 
@@ -33,8 +31,7 @@ async def fill(index: ChunkIndex, documents: Documents) -> None:
     )
 
 
-async def catalogued(catalog: SqlCatalog, documents: Documents) -> None:
-    await catalog.open()
+async def catalogued(catalog: Catalog, documents: Documents) -> None:
     offered = [
         Stored(NewDocument("acme", f"d{n}", "a.md", b"", Access(level), title, metadata), "key", 0)
         for n, (metadata, title, level) in enumerate(documents)
@@ -65,14 +62,13 @@ async def index_finds(index: ChunkIndex, documents: Documents, filters: list[Fil
         assert {hit.document_id for hit in hits} == expected(documents, where), where
 
 
-async def catalog_finds(folder: Path, documents: Documents, filters: list[Filter]) -> None:
-    engine = create_engine(sqlite_url(folder / "catalog.db"))
-    catalog = SqlCatalog(engine)
+async def catalog_finds(catalog: Catalog, documents: Documents, filters: list[Filter]) -> None:
     await catalogued(catalog, documents)
     for where in filters:
-        page = await catalog.page(Restriction(EVERYTHING, where=where), 100)
-        assert {version.document_id for version, _ in page} == expected(documents, where), where
-    await engine.dispose()
+        # Now, and at a time: the two ways by which a catalogue finds a version.
+        for as_of in (None, 1e9):
+            page = await catalog.page(Restriction(EVERYTHING, as_of, where), 100)
+            assert {version.document_id for version, _ in page} == expected(documents, where), where
 
 
 def hold(check: Callable[[Documents, list[Filter]], Coroutine[Any, Any, None]], examples: int) -> None:
@@ -112,8 +108,24 @@ def test_an_index_means_what_the_reference_means_very_often(
     of_index(backend, server_of(backend, request), tmp_path_factory, 40)
 
 
-def test_the_catalogue_means_what_the_reference_means(tmp_path_factory: pytest.TempPathFactory) -> None:
+def of_catalog(kind: str, request: pytest.FixtureRequest, folders: pytest.TempPathFactory, examples: int) -> None:
     async def check(documents: Documents, filters: list[Filter]) -> None:
-        await catalog_finds(tmp_path_factory.mktemp("filters"), documents, filters)
+        async with stores_of(kind, folders.mktemp("filters"), request) as stores:
+            await catalog_finds(stores.catalog, documents, filters)
 
-    hold(check, 4)
+    hold(check, examples)
+
+
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 3), ("postgres", 2), ("mongodb", 2)])
+def test_a_catalogue_means_what_the_reference_means(
+    kind: str, examples: int, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    of_catalog(kind, request, tmp_path_factory, examples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_catalogue_means_what_the_reference_means_very_often(
+    kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    of_catalog(kind, request, tmp_path_factory, 25)

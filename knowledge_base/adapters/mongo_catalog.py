@@ -1,0 +1,311 @@
+"""The catalogue in MongoDB, with its jobs. See mongo_documents for how a change stays whole."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from common.errors import Conflict, NotFound
+from common.jobs import Job
+from common.security.access import Access, AccessScope
+from knowledge_base.acceptance import Known, answer, content_of, moment, task_for
+from knowledge_base.adapters.mongo_browse import facets_from, facets_of, page_of, position_of, selection
+from knowledge_base.adapters.mongo_documents import (
+    SCHEMA,
+    Row,
+    access_of,
+    changed,
+    facts_rows,
+    living,
+    metadata_text,
+    new_row,
+    readable,
+    set_current,
+    set_rights,
+    timeline_of,
+    version_of,
+)
+from knowledge_base.adapters.mongo_jobs import hand_over, job_of, job_row, prepare_jobs, prepared_collection
+from knowledge_base.browsing import BY_ID, Facets, Position, Sort
+from knowledge_base.documents import Accepted, Publication, Published, Stored, Task, Validity, Version
+from knowledge_base.filters import Restriction
+
+AT_ONCE = 8
+"""Documents of a group that are written at the same time."""
+INDEXES: dict[str, list[tuple[str, int]]] = {
+    "by_id": [("tenant", 1), ("id", 1)],
+    "by_reader": [("tenant", 1), ("readers", 1), ("level", 1)],
+    "by_fact": [("tenant", 1), ("current.facts.k", 1), ("current.facts.v", 1)],
+    "to_be_handed_over": [("outbox.created", 1)],
+}
+_WHOLE_TEXT = {"current.facts": 0, "versions.facts": 0, "outbox": 0}
+
+
+class MongoCatalog:
+    """Implements Catalog."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._documents = database["documents"]
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def open(self) -> None:
+        """Make collections, schema and indexes that are missing, or renew them."""
+        await prepared_collection(self._database, "documents", SCHEMA, INDEXES, unique=("by_id",))
+        await prepare_jobs(self._database)
+
+    async def lives(self, tenant: str, document_ids: Sequence[str]) -> dict[str, int]:
+        """See Catalog."""
+        these = {"tenant": tenant, "id": {"$in": list(document_ids)}, "life": {"$gt": 0}}
+        return {row["id"]: row["life"] async for row in self._documents.find(these, {"id": 1, "life": 1})}
+
+    async def accept(
+        self, offered: Sequence[Stored], created_by: AccessScope, batch: str, operator: bool = False
+    ) -> list[Accepted | Conflict | None]:
+        """See Catalog. Each document is taken with its job at once; the group is not one transaction."""
+        by_id: dict[str, list[Stored]] = {}
+        for item in offered:
+            by_id.setdefault(item.document.document_id, []).append(item)
+        at = moment()
+        jobs: list[Row] = []
+
+        async def accept_one(document_id: str) -> list[Accepted | Conflict | None]:
+            async with self._turns:
+                answers, rows = await changed(
+                    self._documents,
+                    created_by.tenant,
+                    document_id,
+                    lambda row: _accepted(row, by_id[document_id], created_by, batch, operator, at),
+                )
+            jobs.extend(rows)
+            return answers
+
+        found = await _all([accept_one(document_id) for document_id in by_id])
+        await hand_over(self._database, created_by.tenant, jobs)
+        answers = {document_id: iter(each) for document_id, each in zip(by_id, found, strict=True)}
+        return [next(answers[item.document.document_id]) for item in offered]
+
+    async def publish(self, published: Sequence[Published]) -> Publication:
+        """See Catalog. Each document at once; the group is not one transaction."""
+        by_place: dict[tuple[str, str], list[Published]] = {}
+        for item in published:
+            by_place.setdefault((item.tenant, item.document_id), []).append(item)
+
+        async def publish_one(place: tuple[str, str]) -> tuple[list[Validity], list[Access | None]]:
+            async with self._turns:
+                return await changed(self._documents, *place, lambda row: _published(row, by_place[place]))
+
+        found = dict(zip(by_place, await _all([publish_one(place) for place in by_place]), strict=True))
+        rights = {place: iter(each) for place, (_, each) in found.items()}
+        ended = [over for each, _ in found.values() for over in each]
+        return Publication(ended, [next(rights[item.tenant, item.document_id]) for item in published])
+
+    async def set_access(self, document_id: str, access: Access, scope: AccessScope, batch: str, delay: float) -> Job:
+        """See Catalog."""
+        await self._readable(document_id, scope)
+        job = job_row(batch, scope, Task("access", document_id).payload, delay)
+
+        def change(row: Row | None) -> tuple[bool, Row | None]:
+            if row is None or not _may_read(row, scope):
+                return False, None
+            set_rights(row, access)
+            row["outbox"].append(job)
+            return True, row
+
+        if not await changed(self._documents, scope.tenant, document_id, change):
+            raise _unknown(document_id)
+        await hand_over(self._database, scope.tenant, [job])
+        return job_of(job)
+
+    async def delete(self, document_id: str, scope: AccessScope, batch: str, operator: bool = False) -> None:
+        """See Catalog."""
+        if not operator:
+            await self._readable(document_id, scope)
+
+        def change(row: Row | None) -> tuple[Row | None, Row | None]:
+            if row is None or not (operator or _may_read(row, scope)):
+                return None, None
+            job = job_row(batch, scope, Task("erase", document_id, row["latest"], life=row["life"]).payload)
+            for version in row["versions"]:
+                version["published_at"] = None  # at no time it was ever there
+            gone = {"life": row["latest"], "current": None, "readers": []}
+            row |= {**gone, "deleted_at": time.time(), "deleted_by": scope.subject}
+            row["outbox"].append(job)
+            return job, row
+
+        job = await changed(self._documents, scope.tenant, document_id, change)
+        if job is None:
+            raise _unknown(document_id)
+        await hand_over(self._database, scope.tenant, [job])
+
+    async def forget(self, tenant: str, document_id: str, up_to: int) -> None:
+        """See Catalog."""
+
+        def change(row: Row | None) -> tuple[None, Row | None]:
+            if row is None:
+                return None, None
+            row["versions"] = [version for version in row["versions"] if version["version"] > up_to]
+            return None, row
+
+        await changed(self._documents, tenant, document_id, change)
+
+    async def latest(self, tenant: str, document_id: str) -> int:
+        """See Catalog."""
+        row = await self._documents.find_one({"tenant": tenant, "id": document_id}, {"latest": 1})
+        return int(row["latest"]) if row else 0
+
+    async def access(self, tenant: str, document_id: str) -> Access | None:
+        """See Catalog."""
+        this = {"tenant": tenant, "id": document_id, "deleted_at": None}
+        row = await self._documents.find_one(this, {"classification": 1, "groups": 1, "owners": 1})
+        return access_of(row) if row else None
+
+    async def versions(self, wanted: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Version]:
+        """See Catalog."""
+        keys = set(wanted)
+        if not keys:
+            return {}
+        tenants = {tenant for tenant, _, _ in keys}
+        near = [{"tenant": t, "id": {"$in": sorted({i for tenant, i, _ in keys if tenant == t})}} for t in tenants]
+        found: dict[tuple[str, str, int], Version] = {}
+        async for row in self._documents.find({"$or": near}, _WHOLE_TEXT):
+            for version in living(row):
+                key = (row["tenant"], row["id"], version["version"])
+                if key in keys:
+                    found[key] = version_of(row, version)
+        return found
+
+    async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
+        """See Catalog."""
+        for found in await self.history(document_id, scope):
+            if found.is_current if version is None else found.version == version:
+                return found
+        raise _unknown(document_id)
+
+    async def history(self, document_id: str, scope: AccessScope) -> list[Version]:
+        """See Catalog."""
+        row = await self._readable(document_id, scope)
+        shown = [version_of(row, version) for version in living(row) if version["published_at"] is not None]
+        if not shown:
+            raise _unknown(document_id)
+        return sorted(shown, key=lambda found: -found.version)
+
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, int]:
+        """See Catalog."""
+        stages = [*selection(restriction, document_ids), {"$project": {"id": 1, "number": "$v.version"}}]
+        return {row["id"]: row["number"] for row in await self._aggregated(stages)}
+
+    async def page(
+        self, restriction: Restriction, limit: int, sort: Sort = BY_ID, after: Position | None = None
+    ) -> list[tuple[Version, Position]]:
+        """See Catalog."""
+        rows = await self._aggregated([*selection(restriction), *page_of(sort, after, limit)])
+        return [(version_of(row, row["v"]), position_of(row)) for row in rows]
+
+    async def facets(self, restriction: Restriction, fields: Sequence[str], top: int) -> Facets:
+        """See Catalog."""
+        chosen = selection(restriction)
+        counted = await self._aggregated([*chosen, {"$count": "total"}])
+        rows = await self._aggregated([*chosen, *facets_of(fields, top)])
+        return facets_from(counted[0]["total"] if counted else 0, rows)
+
+    async def _aggregated(self, stages: Sequence[Row]) -> list[Row]:
+        rows: list[Row] = await (await self._documents.aggregate(list(stages), allowDiskUse=True)).to_list()
+        return rows
+
+    async def _readable(self, document_id: str, scope: AccessScope) -> Row:
+        row: Row | None = await self._documents.find_one({"$and": [{"id": document_id}, readable(scope)]}, _WHOLE_TEXT)
+        if row is None:
+            raise _unknown(document_id)
+        return row
+
+
+def _accepted(
+    row: Row | None, items: Sequence[Stored], caller: AccessScope, batch: str, operator: bool, at: float
+) -> tuple[tuple[list[Accepted | Conflict | None], list[Row]], Row | None]:
+    """Answers and jobs, and the document with the versions that were taken; None if there are none."""
+    answers: list[Accepted | Conflict | None] = []
+    jobs: list[Row] = []
+    for item in items:
+        found = answer(item, _known_of(row) if row else None, caller, batch, operator)
+        if isinstance(found, Accepted) and found.batch:
+            row = row or new_row(caller.tenant, item.document.document_id)
+            row["versions"].append(_version_row(item, found.version, caller.subject, at))
+            row |= {"latest": found.version, "deleted_at": None, "deleted_by": None}
+            set_rights(row, item.document.access)
+            jobs.append(job_row(batch, caller, task_for(item, found.version).payload))
+        answers.append(found)
+    if row is None or not jobs:
+        return (answers, jobs), None
+    row["outbox"] += jobs
+    return (answers, jobs), row
+
+
+def _published(
+    row: Row | None, items: Sequence[Published]
+) -> tuple[tuple[list[Validity], list[Access | None]], Row | None]:
+    if row is None or row["deleted_at"] is not None:
+        return ([], [None for _ in items]), None
+    times, ended, rights = timeline_of(row), list[Validity](), list[Access | None]()
+    by_number = {version["version"]: version for version in living(row)}
+    for item in items:
+        if item.version not in by_number:
+            rights.append(None)
+            continue
+        rights.append(times.access)
+        ended += times.publish(item)
+        by_number[item.version] |= {"title": item.title[:500], "text_key": item.text_key}
+    for number, version in by_number.items():
+        version |= {"published_at": times.published_at[number], "superseded_at": times.superseded_at[number]}
+    set_current(row, times.current)
+    return (ended, rights), row
+
+
+def _known_of(row: Row) -> Known:
+    last = next((version for version in row["versions"] if version["version"] == row["latest"]), None)
+    return Known(
+        life=row["life"],
+        latest=row["latest"],
+        is_current=row["current"] is not None and row["current"]["version"] == row["latest"],
+        is_deleted=row["deleted_at"] is not None,
+        access=access_of(row),
+        content=content_of(last["object_key"], version_of(row, last).metadata) if last else content_of(None, None),
+        title=last["title"] if last else "",
+    )
+
+
+def _version_row(item: Stored, number: int, created_by: str, at: float) -> Row:
+    document = item.document
+    return {
+        "version": number,
+        "document_id": document.document_id,
+        "level": document.access.level,
+        "title": document.title,
+        "name": document.name,
+        "object_key": item.object_key,
+        "text_key": None,
+        "metadata": metadata_text(document.metadata),
+        "facts": facts_rows(document.metadata),
+        "created_at": document.created_at or at,
+        "created_by": created_by,
+        "published_at": None,
+        "superseded_at": None,
+    }
+
+
+def _may_read(row: Row, scope: AccessScope) -> bool:
+    """The rule once more, on what is there now: it may have changed since the query."""
+    return row["level"] <= scope.level and bool(set(row["readers"]) & set(scope.labels))
+
+
+def _unknown(document_id: str) -> NotFound:
+    return NotFound(f"There is no document {document_id} that you may read.", "Use search or list_documents.")
+
+
+async def _all(work: Sequence[Any]) -> list[Any]:
+    """All of them, to the end; then the first failure is raised."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return list(done)
