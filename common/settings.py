@@ -92,7 +92,8 @@ class CommonSettings(SecretSettings, Settings):
     tls_cert: Path | None = Field(None, description="the server's certificate with its chain, PEM; unset: plain HTTP")
     tls_key: Path | None = Field(None, description="key of that certificate, PEM; both are read again on SIGHUP")
     ca_file: Path | None = Field(
-        None, description="PEM of authorities that databases and Redis may be signed by, besides the system's"
+        None,
+        description="PEM of authorities that databases, Redis and domain servers are believed by, too",
     )
     max_request_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest request body")
 

@@ -145,7 +145,7 @@ def _log_url(settings: CommonSettings, db: str | None) -> str:
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(url)
+    engine = create_engine(url, load_settings(CommonSettings).ca_file)
     try:
         yield engine
     finally:

@@ -43,7 +43,8 @@ def build_gateway(settings: GatewaySettings, runtime: Runtime) -> Gateway:
     metrics = UpstreamMetrics(runtime.metrics.registry)
     issuers = {prefix: _issuer(prefix, each, metrics) for prefix, each in settings.exchange.items()}
     domains = [
-        _domain(prefix, urls, settings, metrics, issuers.get(prefix)) for prefix, urls in settings.domains.items()
+        _domain(prefix, urls, settings, metrics, issuers.get(prefix), runtime.settings.ca_file)
+        for prefix, urls in settings.domains.items()
     ]
     catalogues = [Catalogue(domain, settings) for domain in domains]
     for domain in domains:
@@ -66,7 +67,12 @@ def _issuer(prefix: str, exchange: Exchange, metrics: UpstreamMetrics) -> "Token
 
 
 def _domain(
-    prefix: str, urls: list[str], settings: GatewaySettings, metrics: UpstreamMetrics, issuer: Issuer | None
+    prefix: str,
+    urls: list[str],
+    settings: GatewaySettings,
+    metrics: UpstreamMetrics,
+    issuer: Issuer | None,
+    ca_file: Path | None,
 ) -> Domain:
     from infra.gateway.adapters.aiohttp_wire import AiohttpWire
 
@@ -77,7 +83,7 @@ def _domain(
     ]
     bulkhead = Bulkhead(prefix, limits.concurrency, limits.queue, limits.queue_seconds)
     passport: Passport = ExchangedToken(prefix, issuer) if issuer else OwnToken()
-    return Domain(prefix, replicas, limits, bulkhead, AiohttpWire(urls), passport, settings.health_seconds)
+    return Domain(prefix, replicas, limits, bulkhead, AiohttpWire(urls, ca_file), passport, settings.health_seconds)
 
 
 def _name_in_health(runtime: Runtime, domain: Domain) -> None:

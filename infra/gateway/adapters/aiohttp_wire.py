@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 from yarl import URL
 
 from common.http.guard import GuardedResolver, base_url
+from common.tls import client_context
 from infra.gateway.wire import WireFailure
 
 KEEPALIVE_SECONDS = 25.0
@@ -32,10 +34,11 @@ class AiohttpReply:
 class AiohttpWire:
     """See Wire."""
 
-    def __init__(self, urls: list[str]) -> None:
+    def __init__(self, urls: list[str], ca_file: Path | None = None) -> None:
         for url in urls:
             base_url(url)
         self._urls = {url: URL(url) for url in urls}
+        self._tls = client_context(ca_file)
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
@@ -80,6 +83,7 @@ class AiohttpWire:
                     keepalive_timeout=KEEPALIVE_SECONDS,
                     # An operator's names lead where the operator says.
                     resolver=GuardedResolver(allow_private=True),
+                    ssl=self._tls,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
