@@ -24,6 +24,7 @@ def _split(value: Any) -> Any:
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 """A list that is written as `a,b,c` in the environment."""
+SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 RootKey = Annotated[SecretStr, Field(min_length=32)]
 RootKeys = Annotated[list[RootKey], NoDecode, BeforeValidator(_split)]
 

@@ -1,8 +1,8 @@
 """The shapes of what is told about customers; their fields are promises to clients. Text in them is data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +11,7 @@ from support_hub.customer import Customer
 from support_hub.facts import Claim, Fact
 from support_hub.fanout import Arrived, State
 from support_hub.mirrors import Shown, without_copies
+from support_hub.ports import Mark
 from support_hub.records import Order, Person, Priority, Product, Status
 from support_hub.timeline import Event, timeline
 
@@ -100,6 +101,12 @@ class Record(BaseModel):
     url: str | None = None
 
 
+class ColleagueEntry(BaseModel):
+    who: str
+    did: Literal["viewed", "wrote"]
+    at: datetime
+
+
 class Customer360(BaseModel):
     customer: dict[str, FactAnswer] = Field(description="name, email, phone, company and so on, each with its origin")
     conflicts: list[Conflict] = Field(description="fields that sources disagree about")
@@ -110,6 +117,7 @@ class Customer360(BaseModel):
     orders: list[OrderEntry] = Field(description="newest first")
     profile: ProfileAnswer | None
     timeline: list[EventEntry] = Field(description="newest first; get_timeline has the rest")
+    colleagues: list[ColleagueEntry] = Field([], description="who else dealt with the customer in the last day")
 
 
 class TimelinePage(BaseModel):
@@ -158,7 +166,7 @@ class ProductDetail(ProductEntry):
     attributes: dict[str, object]
 
 
-def customer_360(customer: Customer) -> Customer360:
+def customer_360(customer: Customer, marks: Sequence[Mark] = ()) -> Customer360:
     """The whole record, with the newest of what there is more of."""
     profile = customer.profile
     return Customer360(
@@ -174,6 +182,7 @@ def customer_360(customer: Customer) -> Customer360:
             email=profile.email, language=profile.language, tier=profile.tier, preferences=dict(profile.preferences)
         ),
         timeline=[event_entry(event) for event in timeline(customer)[:NEWEST]],
+        colleagues=[ColleagueEntry(who=mark.who, did=mark.did, at=mark.at) for mark in marks[:NEWEST]],
     )
 
 

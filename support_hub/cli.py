@@ -1,5 +1,7 @@
 """What the support hub registers with the suite."""
 
+from math import inf
+
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
 from common.vertical import Check, Served, Vertical
@@ -20,17 +22,37 @@ async def tour(narrator: Narrator, stage: Stage) -> None:
     await tell(narrator, stage)
 
 
-async def check_sources(settings: CommonSettings) -> str:
-    """Asks every platform for one customer, and the database whether it is there."""
+NOBODY = "nobody@doctor.invalid"
+
+
+async def check_databases(settings: CommonSettings) -> str:
+    """Asks the hub's own databases, each for a customer that it cannot have, and replicas how far behind they are."""
     from support_hub.bootstrap import build_support_hub, opened
 
     hub = build_support_hub(settings, load_settings(SupportSettings))
     async with opened(hub):
-        await hub.store.ping()
+        if hub.redis is not None:
+            await hub.redis.ping()
+        parts = await hub.unified_query("customer", NOBODY)
+        lags = await hub.database.lags()
+    if bad := [f"{store}: {part.state}" for store, part in parts.items() if part.state in ("timeout", "error")]:
+        raise RuntimeError(f"{', '.join(bad)}: see SUPPORT_POSTGRES_URL, SUPPORT_MONGODB_URL, SUPPORT_REDIS_URL")
+    if late := [replica for replica, lag in lags.items() if lag == inf]:
+        raise RuntimeError(f"replica {', '.join(late)} is away, behind, or none: see SUPPORT_POSTGRES_REPLICA_URLS")
+    found = [f"{store} {part.seconds * 1000:.0f} ms" for store, part in parts.items()]
+    return ", ".join([*found, *(f"replica {replica} {lag:.2f} s behind" for replica, lag in lags.items())])
+
+
+async def check_sources(settings: CommonSettings) -> str:
+    """Asks every platform for one customer."""
+    from support_hub.bootstrap import build_support_hub, opened
+
+    hub = build_support_hub(settings, load_settings(SupportSettings))
+    async with opened(hub):
         for crm in hub.crms:
             await crm.search_people("a", 1)
     platforms = ", ".join(crm.title for crm in hub.crms) or "no platform (set SUPPORT_*_URL)"
-    return f"database and {platforms} answer"
+    return f"{platforms} answer"
 
 
 vertical = Vertical(
@@ -41,5 +63,5 @@ vertical = Vertical(
     settings=SupportSettings,
     build=build,
     tour=tour,
-    checks=(Check("sources", check_sources),),
+    checks=(Check("databases", check_databases), Check("sources", check_sources)),
 )

@@ -1,9 +1,9 @@
 """What the use cases need from the world; `adapters/` has one file for each real system."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from support_hub.records import (
     Comment,
@@ -179,5 +179,35 @@ class Catalogue(Protocol):
 class Profiles(Protocol):
     """What the hub keeps about customers."""
 
+    async def open(self) -> None:
+        """Make what it needs."""
+
     async def get(self, emails: Sequence[str]) -> Profile | None:
         """The profile of the first address that has one."""
+
+    async def put(self, profiles: Iterable[Profile]) -> None:
+        """Keep these, instead of what there was for their addresses; it is safe to repeat."""
+
+    async def ping(self) -> None:
+        """Raises if it does not answer."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A colleague dealt with a customer."""
+
+    who: str
+    did: Literal["viewed", "wrote"]
+    at: datetime
+
+
+class Marks(Protocol):
+    """Remembers for a day who dealt with whom. It may lose everything."""
+
+    async def add(self, emails: Sequence[str], mark: Mark) -> None:
+        """Note it for the customer with these addresses."""
+
+    async def of(self, emails: Sequence[str]) -> list[Mark]:
+        """For each colleague and deed the last one, newest first."""

@@ -35,6 +35,7 @@ from support_hub.answers import (
 from support_hub.bootstrap import SupportHub, build_support_hub, opened
 from support_hub.console.pages import STATIC, TEMPLATES, pages
 from support_hub.contact import read_contact, read_email
+from support_hub.customer import addresses
 from support_hub.settings import SupportSettings
 from support_hub.ticket_tools import add_search_tools, add_writing_tools
 from support_hub.timeline import page, timeline
@@ -56,6 +57,7 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     runtime = build_runtime(NAME, common, POLICIES)
     hub = build_support_hub(common, load_settings(SupportSettings), runtime.metrics.registry)
     runtime.health.critical["database"] = hub.store.ping
+    runtime.health.optional["profiles"] = hub.profiles.ping
 
     @asynccontextmanager
     async def lifespan(_: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
@@ -86,8 +88,11 @@ def add_customer_tools(server: FastMCP[Any], hub: SupportHub) -> None:
         """Look a customer up in all platforms at once, by e-mail address, telephone number or id: who they are, and
         who says so; where sources disagree; their tickets, orders and profile. Use it first. If `complete` is false, a
         source did not answer in time: say which."""
-        hub.access.check(current_principal.get())
-        return customer_360(await hub.customers.find(read_contact(email, phone, customer_id, region)))
+        principal = current_principal.get()
+        hub.access.check(principal)
+        customer = await hub.customers.find(read_contact(email, phone, customer_id, region))
+        emails = sorted(addresses([customer.people])) or ([read_email(email)] if email else [])
+        return customer_360(customer, await hub.attention.note(principal.subject, "viewed", emails))
 
     @server.tool(title="What happened with a customer", annotations=READS)
     async def get_timeline(

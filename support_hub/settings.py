@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from common.settings import CommaList, Settings
+from common.settings import CommaList, SecretList, Settings
 
 
 class SupportSettings(Settings):
@@ -38,7 +38,12 @@ class SupportSettings(Settings):
     zendesk_api_token: SecretStr | None = Field(None, description="that API token")
     zendesk_webhook_secret: SecretStr | None = Field(None, description="signs its webhooks; unset: they are refused")
     postgres_url: SecretStr | None = Field(
-        None, description="orders, products, profiles: postgresql+asyncpg://...; unset: SQLite in data_dir"
+        None, description="orders and products: postgresql+asyncpg://...; unset: SQLite in data_dir"
+    )
+    postgres_replica_urls: SecretList = Field([], description="streaming replicas of it, for reads")
+    replica_lag_seconds: float = Field(1.0, gt=0, le=30, description="how old the data of a replica may be")
+    mongodb_url: SecretStr | None = Field(
+        None, description="customer profiles: mongodb://host:port/database; unset: beside the orders"
     )
     redis_url: SecretStr | None = Field(None, description="cache that replicas share; default: TRIPTYCH_REDIS_URL")
     tenant: str = Field("local", description="whose customers these are; callers of other tenants see none")

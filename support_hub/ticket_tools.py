@@ -110,7 +110,9 @@ def add_writing_tools(server: FastMCP[Any], hub: SupportHub) -> None:
         principal = current_principal.get()
         hub.access.check(principal)
         new = NewTicket(key, read_email(requester), subject, text, priority)
-        return ticket_entry(Shown(await hub.tickets.create(principal, platform, new)))
+        made = await hub.tickets.create(principal, platform, new)
+        await hub.attention.note(principal.subject, "wrote", [new.requester])
+        return ticket_entry(Shown(made))
 
     @server.tool(title="Comment on a ticket", annotations=WRITES)
     async def add_comment(

@@ -17,6 +17,7 @@ from common.cache.memory import Memory
 from common.cache.results import CacheResults
 from common.cache.shared import EVERYTHING, OUTAGE, Lead, Shared
 from common.resilience.deadline import deadline, without_deadline
+from common.security.encryption import Keyring
 
 T = TypeVar("T")
 POLL_SECONDS = 0.02
@@ -54,10 +55,12 @@ class Cache:
         prefix: str = "triptych:cache:",
         max_entries: int = 10_000,
         results: CacheResults | None = None,
+        keys: Keyring | None = None,
     ) -> None:
+        """With `keys` what lies in Redis is sealed."""
         self.results = results or CacheResults()
         self._memory = Memory(max_entries)
-        self._shared = Shared(redis, prefix) if redis is not None else None
+        self._shared = Shared(redis, prefix, keys) if redis is not None else None
         self._running: dict[tuple[str, Purpose], tuple[asyncio.Task[Entry], Lookup[Any]]] = {}
         self._unsent: set[str] = set()
         self._has_unsent = asyncio.Event()

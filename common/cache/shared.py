@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common.cache.entry import Entry, Rule
+from common.security.encryption import CannotOpen, Keyring, place
 
 OUTAGE = (RedisError, OSError, TimeoutError)
 LONGEST_LIFE_SECONDS = 86_400
@@ -51,8 +52,9 @@ class Lead:
 class Shared:
     """Entries of all processes. Methods raise one of OUTAGE if Redis is away."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    def __init__(self, redis: Redis, prefix: str, keys: Keyring | None = None) -> None:
         self._redis = redis
+        self._keys = keys
         self._prefix = prefix
         self._channel = f"{prefix}invalidated"
         self._invalidate = redis.register_script(INVALIDATE)
@@ -70,6 +72,11 @@ class Shared:
         about = json.loads(head)
         marks = await self._redis.mget([self._mark(tag) for tag in about["tags"]])
         if any(mark is not None and int(mark) >= about["began"] for mark in marks):
+            return None
+        try:
+            body = self._opened(key, body)
+        except CannotOpen:
+            # Another process has a key that this one does not know yet, or no more.
             return None
         value = rule.type.validate_json(body) if body else None
         return Entry(value, about["loaded"], about["fresh"], about["usable"], frozenset(about["tags"]))
@@ -93,6 +100,8 @@ class Shared:
             "usable": entry.usable_until,
         }
         body = b"" if entry.value is None else rule.type.dump_json(entry.value)
+        if self._keys is not None:
+            body = self._keys.seal(body, place(self._entry(key)))
         life = min(entry.usable_until - entry.loaded_at, LONGEST_LIFE_SECONDS)
         arguments = [json.dumps(about).encode() + b"\n" + body, max(1, int(life * 1000)), lead.token]
         await self._run(self._fill, [self._entry(key), self._lock(key)], arguments)
@@ -138,6 +147,9 @@ class Shared:
 
     async def _run(self, script: Any, keys: list[str], arguments: list[Any]) -> None:
         await cast(Awaitable[Any], script(keys=keys, args=arguments))
+
+    def _opened(self, key: str, body: bytes) -> bytes:
+        return self._keys.open(body, place(self._entry(key))) if self._keys is not None else body
 
     def _entry(self, key: str) -> str:
         return f"{self._prefix}entry:{key}"

@@ -22,13 +22,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.databases.engines import read_write
+from common.databases.failures import TOO_SLOW, state_of
 from common.databases.positions import LocalPositions, Positions
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 FAILED = (DBAPIError, PoolTimeout, OSError, TimeoutError)
-TOO_SLOW = "57014"
-"""SQLSTATE of a statement that ran into its timeout: it would elsewhere, too."""
 WRITTEN = text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
 REPLAYED = text("SELECT pg_last_wal_replay_lsn() - '0/0'::pg_lsn WHERE pg_is_in_recovery()")
 
@@ -101,7 +100,8 @@ class Replicated:
                 self.reads[replica.name] += 1
                 return found
             except FAILED as error:
-                if getattr(getattr(error, "orig", None), "sqlstate", None) == TOO_SLOW:
+                if state_of(error) == TOO_SLOW:
+                    # It would take as long elsewhere.
                     raise
                 if not isinstance(error, DBAPIError) or error.connection_invalidated:
                     replica.rest(self._limits.rest, error)

@@ -60,6 +60,7 @@ class Keyring:
         self._ring = ring
         self._older = older
         self._known: dict[str, _Key] = {}
+        self._openers: dict[bytes, _Key] = {}
 
     @property
     def _newest(self) -> _Key:
@@ -86,7 +87,7 @@ class Keyring:
         """The plain text. Raises CannotOpen."""
         header = sealed[:HEADER_BYTES]
         key_id = header[len(VERSION) : len(VERSION) + ID_BYTES]
-        key = next((key for key in self._keys if key.id == key_id), None)
+        key = self._opening(key_id)
         if not sealed.startswith(VERSION) or len(header) < HEADER_BYTES:
             raise CannotOpen("this is not a sealed value")
         if key is None:
@@ -96,6 +97,15 @@ class Keyring:
             return cipher.decrypt(nonce, sealed[HEADER_BYTES:], header + aad)
         except InvalidTag:
             raise CannotOpen("it was changed, or moved from another place") from None
+
+    def _opening(self, key_id: bytes) -> _Key | None:
+        # A key that opened once opens for good: the ring need not be asked again for each row.
+        if key_id not in self._openers:
+            found = next((key for key in self._keys if key.id == key_id), None)
+            if found is None:
+                return None
+            self._openers[key_id] = found
+        return self._openers[key_id]
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether it was sealed with the newest key."""

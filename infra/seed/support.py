@@ -1,13 +1,13 @@
-"""Loads the demo company's orders, products and customer profiles into the support hub's database."""
+"""Loads the demo company's orders, products and customer profiles into whatever databases the support hub has."""
 
 from dataclasses import asdict
 
-from common.databases import create_engine
+from common.security.encryption import load_keyring
 from common.settings import CommonSettings, load_settings
 from infra.crm.seed import records as seed
 from infra.crm.seed.world import make_world
 from support_hub.adapters.sql_store import SqlStore
-from support_hub.bootstrap import database_url
+from support_hub.bootstrap_databases import build_database, build_profiles
 from support_hub.records import Order, OrderLine, Product, Profile
 from support_hub.settings import SupportSettings
 
@@ -19,13 +19,18 @@ GOLD, SILVER = 8, 4
 async def load_support(settings: CommonSettings) -> int:
     """Import everything; returns how many orders there are. It is safe to repeat."""
     world = make_world()
-    store = SqlStore(create_engine(database_url(settings, load_settings(SupportSettings))))
+    keys, of_hub = load_keyring(settings), load_settings(SupportSettings)
+    database = build_database(settings, of_hub)
+    store, kept = SqlStore(database, keys), build_profiles(settings, of_hub, database, keys)
     try:
         await store.open()
+        await kept.open()
         orders = [_order(order) for order in world.orders]
-        await store.import_all(orders, [_product(product) for product in world.products], profiles(world))
+        await store.import_all(orders, [_product(product) for product in world.products])
+        await kept.put(profiles(world))
     finally:
-        await store.engine.dispose()
+        await kept.close()
+        await store.close()
     return len(orders)
 
 

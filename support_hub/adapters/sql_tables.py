@@ -1,9 +1,22 @@
-"""Tables of the hub's own database: orders, products with their full-text index, profiles."""
+"""Tables of the hub's own database: orders, products with their full-text index, profiles. Personal data is sealed."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Integer, MetaData, String, Table, Text, TypeDecorator, text
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -25,8 +38,8 @@ orders = Table(
     "orders",
     metadata,
     Column("number", String(40), primary_key=True),
-    Column("email", String(320), nullable=False, index=True),
-    Column("company", String(200), nullable=False),
+    Column("email_index", String(64), nullable=False, index=True),
+    Column("customer", LargeBinary, nullable=False),
     Column("placed_at", Utc, nullable=False),
     Column("status", String(20), nullable=False),
     Column("currency", String(3), nullable=False),
@@ -50,10 +63,8 @@ products = Table(
 profiles = Table(
     "profiles",
     metadata,
-    Column("email", String(320), primary_key=True),
-    Column("language", String(10), nullable=False),
-    Column("tier", String(20), nullable=False),
-    Column("preferences", JSON, nullable=False),
+    Column("email_index", String(64), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
 )
 SQLITE_SEARCH = """CREATE VIRTUAL TABLE IF NOT EXISTS products_search USING fts5
 (sku, name, family, description, tokenize = 'porter unicode61 remove_diacritics 2')"""

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, String, Table, delete, insert, select, update
+from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import read_write
+from common.security.encryption import Keyring
+from support_hub.adapters.sealed import Sealer
 from support_hub.adapters.sql_tables import Utc, metadata
 from support_hub.ports import Begun
 
@@ -19,15 +21,16 @@ writes = Table(
     Column("digest", String(64), nullable=False),
     Column("began_at", Utc, nullable=False),
     Column("busy_until", Utc, nullable=False),
-    Column("result", JSON(none_as_null=True)),
+    Column("result", LargeBinary),
 )
 
 
 class SqlWrites:
     """See ports.Writes."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, keys: Keyring) -> None:
         self._engine = engine
+        self._sealer = Sealer(keys)
 
     async def begin(self, name: str, digest: str, busy_until: datetime) -> Begun:
         now = datetime.now(UTC)
@@ -44,11 +47,13 @@ class SqlWrites:
         async with read_write(self._engine).begin() as connection:
             taken = await connection.execute(update(writes).where(*mine).values(busy_until=busy_until))
             row = (await connection.execute(select(writes).where(writes.c.name == name))).one()
-        return Begun(row.digest, row.began_at, is_first=False, is_mine=taken.rowcount == 1, result=row.result)
+        result = None if row.result is None else self._sealer.open(row.result, "writes", "result", name)
+        return Begun(row.digest, row.began_at, is_first=False, is_mine=taken.rowcount == 1, result=result)
 
     async def finish(self, name: str, result: Mapping[str, Any]) -> None:
+        sealed = self._sealer.seal(dict(result), "writes", "result", name)
         async with read_write(self._engine).begin() as connection:
-            await connection.execute(update(writes).where(writes.c.name == name).values(result=dict(result)))
+            await connection.execute(update(writes).where(writes.c.name == name).values(result=sealed))
 
     async def release(self, name: str) -> None:
         async with read_write(self._engine).begin() as connection:

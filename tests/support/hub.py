@@ -35,10 +35,10 @@ def settings_of(crm: RunningSuite, *platforms: str) -> dict[str, str]:
 
 @cache
 def seeded() -> Path:
-    """The demo company's orders, imported once."""
+    """A data folder with the demo company's orders, imported once, and the key that opens them."""
     folder = Path(tempfile.mkdtemp(prefix="support-hub-"))
     asyncio.run(load_support(CommonSettings(data_dir=folder)))
-    return folder / "support-hub"
+    return folder
 
 
 @contextmanager
@@ -56,7 +56,7 @@ async def served(folder: Path, settings: Mapping[str, str], **common: Any) -> As
     given = {"data_dir": folder, "rate_limit_per_second": 1000, "rate_limit_burst": 1000, **common}
     with environment(settings):
         if not (folder / "support-hub").exists():
-            await asyncio.to_thread(lambda: shutil.copytree(seeded(), folder / "support-hub"))
+            await asyncio.to_thread(lambda: shutil.copytree(seeded(), folder, dirs_exist_ok=True))
         built = build(CommonSettings(**given), URL)
     async with run_asgi_lifespan(built.app):
         yield Served(built.runtime, ASGIServer(f"{URL}/mcp", built.app, "http"))
