@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
 from knowledge_base.library import Library
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder, Parser, Reranker, SourceStore
 from knowledge_base.ranking import Fusion, convex_combination, reciprocal_rank_fusion
+from knowledge_base.reindex import Reindex
 from knowledge_base.reranking import Rerank, Reranking, as_ranked
 from knowledge_base.search import Search
 from knowledge_base.settings import KnowledgeBaseSettings
@@ -50,6 +52,7 @@ from knowledge_base.uploads import Uploads
 from knowledge_base.worker import BATCH, LANES, IngestWorker
 
 WARM_AFTER_SECONDS = 0.5
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class KnowledgeBase:
     reranker: Reranker | None
     search: Search
     worker: IngestWorker
+    reindex: Reindex
 
 
 def build_knowledge_base(
@@ -122,6 +126,7 @@ def build_knowledge_base(
         reranker=reranker,
         search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
         worker=worker,
+        reindex=Reindex(catalog, objects, embedder, index, worker),
     )
 
 
@@ -154,7 +159,9 @@ def build_index(settings: KnowledgeBaseSettings, folder: Path, embedder: Embedde
             timeout_seconds=settings.elasticsearch_timeout_seconds,
         )
         return ElasticIndex(access, settings.elasticsearch_index, embedder.model, embedder.dimension)
-    return LanceIndex(folder / "index", embedder.dimension)
+    # Vectors of different models cannot be compared: each has its index, so that one is filled while another serves.
+    name = "index" if embedder.model == DEFAULT_MODEL else f"index-{re.sub(r'[^A-Za-z0-9.-]+', '-', embedder.model)}"
+    return LanceIndex(folder / name, embedder.dimension)
 
 
 def build_bell(common: CommonSettings, settings: KnowledgeBaseSettings) -> Bell:

@@ -12,6 +12,7 @@ from common.security.access import AccessScope
 from common.settings import CommonSettings, load_settings
 from common.vertical import Check, Served, Vertical
 from knowledge_base.ingest_command import ingest
+from knowledge_base.reindex_command import reindex
 from knowledge_base.settings import KnowledgeBaseSettings
 
 if TYPE_CHECKING:
@@ -72,6 +73,31 @@ async def check_index(settings: CommonSettings) -> str:
         await index.close()
 
 
+async def check_catalog(settings: CommonSettings) -> str:
+    """Opens the catalogue alone."""
+    from knowledge_base.bootstrap import build_stores
+
+    given = load_settings(KnowledgeBaseSettings)
+    stores = build_stores(settings, given)
+    try:
+        await stores.catalog.open()
+        depth = await stores.queue.depth()
+        return f"{given.catalog}: {depth.waiting:,} jobs waiting, {depth.dead:,} given up"
+    finally:
+        await stores.close()
+
+
+async def check_objects(settings: CommonSettings) -> str:
+    """Writes, reads and erases an object."""
+    from knowledge_base.bootstrap import build_objects
+
+    objects = build_objects(settings, load_settings(KnowledgeBaseSettings))
+    key = await objects.put(b"doctor", "", "doctor")
+    await objects.get(key)
+    await objects.erase("", "doctor")
+    return f"{objects}: can be written, read and erased"
+
+
 async def check_search(settings: CommonSettings) -> str:
     """Opens every backend and runs a query through it."""
     from knowledge_base.bootstrap import build_knowledge_base, opened
@@ -93,7 +119,12 @@ vertical = Vertical(
     tour=tour,
     work=work,
     queue=queue,
-    commands=(ingest,),
-    checks=(Check("index", check_index), Check("search", check_search)),
+    commands=(ingest, reindex),
+    checks=(
+        Check("catalogue", check_catalog),
+        Check("objects", check_objects),
+        Check("index", check_index),
+        Check("search", check_search),
+    ),
     evals=evals,
 )

@@ -181,6 +181,9 @@ class Catalog(Protocol):
     async def versions(self, wanted: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Version]:
         """Versions (tenant, document id, number) without regard to rights; deleted ones are left out."""
 
+    async def published(self, after: tuple[str, str, int] | None, limit: int) -> list[Version]:
+        """All published versions of all tenants, without regard to rights, in the order of their keys."""
+
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """A published version that the scope may read, by default the current one. Raises NotFound."""
 

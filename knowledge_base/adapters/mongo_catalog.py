@@ -175,6 +175,34 @@ class MongoCatalog:
                     found[key] = version_of(row, version)
         return found
 
+    async def published(self, after: tuple[str, str, int] | None, limit: int) -> list[Version]:
+        """See Catalog."""
+        start: Row = {}
+        if after is not None:
+            tenant, document_id, _ = after
+            start = {"$or": [{"tenant": {"$gt": tenant}}, {"tenant": tenant, "id": {"$gte": document_id}}]}
+        found: list[Version] = []
+        # One more than is wanted, since of the first document all may be known.
+        rows = self._documents.find(start, _WHOLE_TEXT).sort([("tenant", 1), ("id", 1)]).limit(limit + 1)
+        async for row in rows:
+            for version in sorted(living(row), key=lambda each: int(each["version"])):
+                key = (row["tenant"], row["id"], version["version"])
+                if version["published_at"] is not None and (after is None or key > after):
+                    found.append(version_of(row, version))
+        if not found and (last := await self._last(start, limit + 1)):
+            return await self.published(last, limit)
+        return found[:limit]
+
+    async def _last(self, start: Row, count: int) -> tuple[str, str, int] | None:
+        """Behind a page of documents without anything published; None if it was the end."""
+        rows = (
+            await self._documents.find(start, {"tenant": 1, "id": 1})
+            .sort([("tenant", 1), ("id", 1)])
+            .limit(count)
+            .to_list()
+        )
+        return (rows[-1]["tenant"], rows[-1]["id"], 2**31) if len(rows) == count else None
+
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """See Catalog."""
         for found in await self.history(document_id, scope):

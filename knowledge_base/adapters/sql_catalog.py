@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import Select, delete, literal, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -130,6 +130,15 @@ class SqlCatalog:
         keys = set(wanted)
         found = ((row["tenant"], row["document_id"], row["version"]) for row in rows)
         return {key: version_of(row) for key, row in zip(found, rows, strict=True) if key in keys}
+
+    async def published(self, after: tuple[str, str, int] | None, limit: int) -> list[Version]:
+        """See Catalog."""
+        key = (versions.c.tenant, versions.c.document_id, versions.c.version)
+        found = joined().where(versions.c.published_at.is_not(None)).order_by(*key).limit(limit)
+        if after is not None:
+            found = found.where(tuple_(*key) > tuple_(*(literal(part) for part in after)))
+        async with self._engine.connect() as connection:
+            return [version_of(row) for row in (await connection.execute(found)).mappings()]
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """See Catalog."""
