@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.databases.engines import read_write
+from common.databases.engines import read_write, warm
 from common.databases.failures import TOO_SLOW, state_of
 from common.databases.positions import LocalPositions, Positions
 
@@ -39,7 +39,7 @@ class ReplicaLimits:
     lag: float = 1.0
     """How old a replica's data may be."""
     check_every: float = 0.25
-    check_within: float = 0.25
+    check_within: float = 0.5
     """How long a check may take; a read waits for it."""
     rest: float = 5.0
     """How long a replica that did not answer is left alone."""
@@ -108,6 +108,15 @@ class Replicated:
         self.reads["primary"] += 1
         async with self.primary.connect() as connection:
             return await work(connection)
+
+    async def warm(self) -> None:
+        """Open the connections that are kept: a check has no time for it. Raises if the primary does not answer."""
+        await warm(self.primary)
+        for replica in self._replicas:
+            try:
+                await warm(replica.engine)
+            except Exception as error:
+                replica.rest(self._limits.rest, error)
 
     async def ping(self) -> None:
         """Raises if the primary does not answer."""

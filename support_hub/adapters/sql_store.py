@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import Table, delete, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.databases import warm
 from common.databases.failures import sql_call
 from common.databases.replicas import Replicated
 from common.security.encryption import Keyring
@@ -34,7 +33,7 @@ class SqlStore:
                 old_orders, old_profiles = await connection.run_sync(take_old_rows)
                 await create_tables(connection)
                 await self._put_back(connection, old_orders, old_profiles)
-            await warm(self._database.primary)
+            await self._database.warm()
 
     async def _put_back(
         self, connection: AsyncConnection, old_orders: list[dict[str, Any]], old_profiles: list[Profile]
