@@ -38,9 +38,11 @@ def start_domain(folder: Path) -> Server:
     return launch(module, folder / "domain.log", keys)
 
 
-def start_gateway(folder: Path, domains: Mapping[str, Sequence[str]], keys: Sequence[str]) -> Server:
+def start_gateway(
+    folder: Path, domains: Mapping[str, Sequence[str]], keys: Sequence[str], more: Mapping[str, str] | None = None
+) -> Server:
     """`triptych serve gateway` with limits that nobody reaches."""
-    environment = {**UNLIMITED, "GATEWAY_DOMAINS": json.dumps(domains)}
+    environment = {**UNLIMITED, "GATEWAY_DOMAINS": json.dumps(domains), **(more or {})}
     started = launch(
         ["infra.cli", "serve", "gateway", "--data-dir", str(folder)], folder / "gateway.log", keys, environment
     )

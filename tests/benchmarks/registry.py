@@ -6,6 +6,7 @@ from tests.benchmarks import (
     chaos,
     cranfield,
     devops_reading,
+    gateway,
     http_client,
     ingestion,
     limiter,
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
     for module in (
         stack,
+        gateway,
         start,
         cranfield,
         scale,
