@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
@@ -102,6 +103,8 @@ class ResilientClient:
         self._paused_until = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._told: Quota | None = None
+        self._urls = lru_cache(maxsize=1000)(partial(within, self._base))
+        self._attempt = aiohttp.ClientTimeout(total=upstream.attempt)
         self._trouble: Trouble | None = None
 
     async def send(self, request: Request) -> Answer:
@@ -109,7 +112,7 @@ class ResilientClient:
 
         Raises Unavailable, RateLimited, DeadlineExceeded; InvalidInput for a link to another host.
         """
-        call = Call(request, within(self._base, request.target), ends_at(self.upstream.deadline))
+        call = Call(request, self._urls(request.target), ends_at(self.upstream.deadline))
         self._budget.earn()
         attempt = 1
         outcome = await self._authenticated(call)
@@ -177,7 +180,7 @@ class ResilientClient:
         return outcome
 
     async def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer | Failed:
-        request, name = call.request, self.upstream.name
+        request, name, left = call.request, self.upstream.name, call.left
         try:
             async with self._open().request(
                 request.method,
@@ -187,7 +190,7 @@ class ResilientClient:
                 data=request.form,
                 headers={**headers, **request.headers},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=min(self.upstream.attempt, call.left)),
+                timeout=self._attempt if left >= self.upstream.attempt else aiohttp.ClientTimeout(total=left),
             ) as response:
                 answer = Answer(response.status, response.headers, await self._body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

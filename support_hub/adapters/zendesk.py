@@ -57,12 +57,16 @@ class Zendesk:
         return Page(await self._people(body["users"]), following, body["count"])
 
     async def tickets_of(self, people: Sequence[Person], limit: int) -> list[Ticket]:
-        params = {"sort": "-updated_at", "page[size]": str(min(limit, PAGE))}
+        # By offset, not by cursor: only then an answer has a total, by which a part of a page is told from a whole one.
+        size = min(limit, PAGE)
+        params = {"sort_by": "updated_at", "sort_order": "desc", "per_page": str(size)}
         requests = [
             Request("GET", f"api/v2/users/{path(person.reference.id)}/tickets/requested", params) for person in people
         ]
         bodies = await asyncio.gather(*map(self._api.send, requests))
         with self._api.reading():
+            for body in bodies:
+                self._api.check_page(len(body["tickets"]), size, 0, body["count"])
             addresses = {int(each.reference.id): each.fields.get("email", "").lower() for each in people}
             found = [self._ticket(raw, addresses) for body in bodies for raw in body["tickets"]]
         return sorted(found, key=lambda each: each.updated_at, reverse=True)[:limit]
@@ -172,17 +176,22 @@ class Zendesk:
             return {}
         parts = [wanted[at : at + PAGE] for at in range(0, len(wanted), PAGE)]
         asked = [self._api.get(f"api/v2/{kind}/show_many", ids=",".join(map(str, part))) for part in parts]
+        bodies = await asyncio.gather(*asked)
         with self._api.reading():
-            return {raw["id"]: raw for body in await asyncio.gather(*asked) for raw in body[kind]}
+            for body in bodies:
+                self._api.check_page(len(body[kind]), PAGE, 0, body["count"])
+            return {raw["id"]: raw for body in bodies for raw in body[kind]}
 
     async def _comments(self, where: str) -> list[Mapping[str, Any]]:
         """All of them, oldest first, up to a limit."""
-        body = await self._api.send(Request("GET", f"{where}/comments", {"page[size]": str(PAGE)}))
-        with self._api.reading():
-            found = list(body["comments"])
-            while body["links"]["next"] and len(found) < MOST_COMMENTS:
-                body = await self._api.get(body["links"]["next"])
+        found, number, more = list[Mapping[str, Any]](), 1, True
+        while more and len(found) < MOST_COMMENTS:
+            body = await self._api.get(f"{where}/comments", per_page=str(PAGE), page=str(number))
+            with self._api.reading():
+                self._api.check_page(len(body["comments"]), PAGE, (number - 1) * PAGE, body["count"])
                 found += body["comments"]
+                more = bool(body["next_page"])
+            number += 1
         return found
 
 

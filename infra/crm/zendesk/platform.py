@@ -130,7 +130,12 @@ class Zendesk(Platform):
         tickets = [t for t in self._store.tickets.values() if str(t["requester_id"]) == call.parts["id"]]
         if not tickets and not call.parts["id"].isdigit():
             raise not_found()
-        return listed(call, "tickets", self._all(call, "tickets", tickets))
+        found = self._all(call, "tickets", tickets)
+        if call.query.get("sort_by") in ("updated_at", "created_at"):
+            found.sort(
+                key=lambda ticket: str(ticket[call.query["sort_by"]]), reverse=call.query.get("sort_order") == "desc"
+            )
+        return listed(call, "tickets", found)
 
     def _of_organization(self, call: Call) -> Answer:
         tickets = [t for t in self._store.tickets.values() if str(t["organization_id"]) == call.parts["id"]]

@@ -195,6 +195,15 @@ async def test_what_is_wrong_is_an_error_that_can_be_told(platform: Crm, crm: Ru
 
 
 async def test_half_a_page_is_not_taken_for_a_whole_one(platform: Crm, crm: RunningSuite) -> None:
+    ticket = max(seeds(platform.name), key=lambda each: len(each.comments))
+    [owner] = await platform.find_people(Contact(email=ticket.listing.email))
+    assert len((await platform.conversation(ticket.record_id)).comments) == len(ticket.comments) > 1
     await fault(crm, platform.name, kind="partial_page")
-    with pytest.raises(Unavailable):
-        await platform.tickets_of(await platform.find_people(Contact(email=MIREK)), 50)
+    for question in (
+        platform.search_tickets(TicketQuery(), 10),
+        platform.tickets_of([owner], 100),
+        platform.conversation(ticket.record_id),
+        platform.search_people("a", 10),
+    ):
+        with pytest.raises(Unavailable):
+            await question
