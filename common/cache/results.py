@@ -32,3 +32,10 @@ class CacheResults:
             hits = sum(self._counts.get((kind, result), 0) for result in ("memory", "redis", "stale"))
             rates[kind] = hits / (hits + self._counts.get((kind, "loaded"), 0) or 1)
         return rates
+
+    def totals(self) -> dict[Result, int]:
+        """Lookups by result, of all kinds."""
+        found: dict[Result, int] = {}
+        for (_, result), count in self._counts.items():
+            found[result] = found.get(result, 0) + count
+        return found

@@ -15,11 +15,11 @@ from yarl import URL
 from common.errors import AppError, DeadlineExceeded, RateLimited, Unavailable
 from common.http.credentials import Credentials, FixedHeaders
 from common.http.guard import GuardedResolver, base_url, is_private_by_name, within
-from common.http.status import Quota, Trouble, UpstreamStatus
-from common.http.upstream import Upstream, UpstreamMetrics
+from common.http.status import Quota, Trouble, UpstreamStatus, no_quota
+from common.http.upstream import Upstream, UpstreamMetrics, no_pause
 from common.resilience.breaker import Breaker
 from common.resilience.deadline import ends_at, remaining
-from common.resilience.rate_limit import LocalRateLimiter
+from common.resilience.rate_limit import Pace
 from common.resilience.retry import RetryBudget, backoff, retry_after
 from common.tls import client_context
 
@@ -99,10 +99,11 @@ class ResilientClient:
         self._meter = metrics.of(upstream.name)
         metrics.watch(self.status)
         self._budget = RetryBudget(upstream.retries)
-        self._limiter = LocalRateLimiter(upstream.rate, upstream.burst)
+        self._pace = Pace(upstream.rate, upstream.burst)
         self._paused_until = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._told: Quota | None = None
+        self._is_mute = (upstream.quota, upstream.pause) == (no_quota, no_pause)
         self._urls = lru_cache(maxsize=1000)(partial(within, self._base))
         self._attempt = aiohttp.ClientTimeout(total=upstream.attempt)
         self._trouble: Trouble | None = None
@@ -141,15 +142,16 @@ class ResilientClient:
             p50=p50,
             p95=p95,
             trouble=self._trouble,
-            own=Quota(self._limiter.left(""), self.upstream.burst, "burst"),
+            own=Quota(self._pace.left(), self.upstream.burst, "burst"),
             told=self._told,
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        # Forgotten first: a caller that gives up meanwhile must not leave a closed session behind.
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def _authenticated(self, call: Call) -> Answer | Failed:
         headers = await self._credentials.headers()
@@ -160,9 +162,12 @@ class ResilientClient:
         return outcome
 
     async def _try(self, call: Call, headers: Mapping[str, str]) -> Answer | Failed:
-        await self._turn(call)
-        ticket = self.breaker.admit()
+        wait = self._wait()
         started = time.monotonic()
+        if wait or started >= call.ends_at:
+            await self._turn(call, wait)
+            started = time.monotonic()
+        ticket = self.breaker.admit()
         try:
             outcome = await self._exchange(call, headers)
         except BaseException:
@@ -210,16 +215,24 @@ class ResilientClient:
             parts.append(part)
         return b"".join(parts)
 
-    async def _turn(self, call: Call) -> None:
+    async def _turn(self, call: Call, wait: float) -> None:
         """Wait until the rate allows another request. Raises RateLimited if that is too late for the caller."""
-        while (wait := self._paused_until - time.monotonic()) > 0 or (wait := self._limiter.check("")):
+        while wait:
             if wait >= call.left:
                 raise RateLimited(f"{self.upstream.name} takes no more requests for now.", retry_after=wait)
             await asyncio.sleep(wait)
+            wait = self._wait()
         if call.left <= 0:
             raise DeadlineExceeded(f"{self.upstream.name} did not answer in time.", "Try again later.")
 
+    def _wait(self) -> float:
+        """Seconds until another request may be sent; with 0 it counts."""
+        paused = self._paused_until - time.monotonic() if self._paused_until else 0.0
+        return paused if paused > 0 else self._pace.check()
+
     def _heed(self, answer: Answer) -> None:
+        if self._is_mute and answer.status < 300:
+            return
         # Not every answer speaks of the limit.
         self._told = self.upstream.quota(answer.headers) or self._told
         pause = self.upstream.pause(answer.headers)
@@ -240,6 +253,8 @@ class ResilientClient:
     def _usable(self, outcome: Answer | Failed) -> Answer:
         if isinstance(outcome, Failed):
             raise outcome
+        if outcome.status < 300 or 400 <= outcome.status < 429:
+            return outcome
         name, wait = self.upstream.name, retry_after(outcome.headers.get("Retry-After"))
         if outcome.status == 429:
             raise RateLimited(f"{name} takes no more requests for now.", retry_after=wait)

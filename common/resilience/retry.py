@@ -26,10 +26,12 @@ class RetryBudget:
     def __init__(self, limits: RetryLimits) -> None:
         self._limits = limits
         self._left = limits.budget_reserve
+        self._most = max(limits.budget_reserve, 1.0)
 
     def earn(self) -> None:
         """Count a first try."""
-        self._left = min(self._left + self._limits.budget_share, max(self._limits.budget_reserve, 1.0))
+        if self._left < self._most:
+            self._left = min(self._left + self._limits.budget_share, self._most)
 
     def spend(self) -> bool:
         """Whether there is one left, which is then gone."""

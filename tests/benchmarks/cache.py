@@ -16,11 +16,13 @@ from common.cache.cache import Cache
 from common.cache.entry import Rule
 from tests.benchmarks.benchmark import Benchmark, Run
 from tests.benchmarks.result import Result, Table, Target, percentile
+from tests.common.cache.test_cache_replicas import ask_often
 
 ABOUT = """Two processes with a Valkey between them. **memory**: a value that is in the process, against a plain `dict`
 with a coroutine around it; **redis**: a value that another process loaded (CPU time of the process that asks).
 **change**: from the call of `invalidate` in one process until `get` in the other returns the new value; both read the
-machine's one clock."""
+machine's one clock. **misses**: four processes with 250 callers each want a value that nobody has, at once; counted
+are the loads."""
 
 RULE = Rule("number", TypeAdapter(float), ttl=600)
 PREFIX = "benchmark:"
@@ -29,11 +31,13 @@ PREFIX = "benchmark:"
 def run(run: Run) -> Result:
     """Hits first, then changes."""
     changes = 50 if run.quick else 1000
-    with _valkey() as url, run.progress("cache", 2) as progress:
+    with valkey() as url, run.progress("cache", 3) as progress:
         plain, memory, shared = asyncio.run(_hits(url))
         progress(1)
         delays = _changes(url, changes)
         progress(2)
+        loads = _loads(url)
+        progress(3)
     p99 = percentile(delays, 0.99) * 1000
     rows = [
         ["plain dict", f"{plain:.2f}"],
@@ -42,11 +46,15 @@ def run(run: Run) -> Result:
         [f"change seen elsewhere, p50 of {changes}", f"{median(delays) * 1e6:.0f}"],
         ["the same, p99", f"{p99 * 1000:.0f}"],
     ]
+    misses = Table(
+        title="A value that nobody has", columns=["callers", "processes", "loads"], rows=[["1,000", "4", str(loads)]]
+    )
     return Result(
-        tables=[Table(title="Time, microseconds", columns=["what", "us"], rows=rows)],
+        tables=[Table(title="Time, microseconds", columns=["what", "us"], rows=rows), misses],
         targets=[
             Target(what="a value in memory", measured=memory, limit=15, unit="us"),
             Target(what="a change seen by another process, p99", measured=p99, limit=50, unit="ms"),
+            Target(what="loads for 1,000 callers in four processes", measured=loads, limit=1),
         ],
     )
 
@@ -86,6 +94,20 @@ async def _each(call: object, times: int) -> float:
             await call()  # type: ignore[operator]
         rounds.append((time.process_time() - started) / (times // 5))
     return median(rounds) * 1e6
+
+
+def _loads(url: str) -> int:
+    """How often 1,000 callers in four processes caused a load."""
+    context, pipes = multiprocessing.get_context("spawn"), list[Connection]()
+    for _ in range(4):
+        ours, theirs = context.Pipe()
+        context.Process(target=ask_often, args=(url, f"{PREFIX}misses:", theirs), daemon=True).start()
+        pipes.append(ours)
+    for pipe in pipes:
+        pipe.recv()
+    for pipe in pipes:
+        pipe.send("go")
+    return sum(pipe.recv() for pipe in pipes)
 
 
 def _changes(url: str, count: int) -> list[float]:
@@ -145,7 +167,8 @@ async def _listening(cache: Cache) -> None:
 
 
 @contextmanager
-def _valkey() -> Iterator[str]:
+def valkey() -> Iterator[str]:
+    """Address of a server that runs while the context lasts."""
     server = ValkeyServer()
     server.start()
     try:

@@ -112,7 +112,7 @@ async def _throughput(call: object, seconds: float) -> float:
 
 
 async def _chaos(url: str, calls: int) -> Chaos:
-    limits = RetryLimits(tries=5, first_wait=0.02, budget_share=0.6)
+    limits = RetryLimits(tries=5, first_wait=0.02, budget_share=0.49, budget_reserve=10)
     client = ResilientClient(
         Upstream(
             "ill",

@@ -1,13 +1,16 @@
 """What a customer out of all systems costs: cold, warm, and while a platform hangs."""
 
 import asyncio
+import random
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import httpx2
 import requests
 from fastmcp import Client
 
@@ -21,22 +24,29 @@ from support_hub.ports import Contact
 from support_hub.server import build
 from support_hub.settings import SupportSettings
 from tests.benchmarks.benchmark import Benchmark, Run
+from tests.benchmarks.cache import valkey
 from tests.benchmarks.result import Result, Table, Target, percentile
 from tests.support.crm import RunningSuite, running_suite
-from tests.support.hub import environment, settings_of
+from tests.support.hub import ask, environment, settings_of
+from tests.support.hub_process import hub_process
+from tests.support_hub.test_webhooks import change, subjects, told
 
 ABOUT = """Three simulated platforms in a thread beside, orders and profiles in SQLite. **cold**: nobody asked for this
 customer before; counted is what the hub takes beyond its slowest source. **warm**: the same customer again, over MCP in
 one process, against a tool that does nothing on the same server (CPU time of client and server). **hanging**: Zendesk
-does not answer."""
+does not answer. **load**: one process is asked for 10,000 customers, the n-th best known n times as seldom (Zipf).
+**webhook**: two server processes that share a Valkey; from the moment that one of them is handed Zendesk's message
+until the other one's answer has the change."""
 LATENCY = 0.05
 SECONDS = 1.0
+ZIPF_CALLERS = 8
 
 
 def run(run: Run) -> Result:
     """Everything in one process, so that the differences mean something."""
     cold_calls, warm_calls = (10, 60) if run.quick else (60, 400)
-    with running_suite() as crm, tempfile.TemporaryDirectory() as folder, run.progress("support hub", 3) as progress:
+    zipf_calls, changes = (300, 5) if run.quick else (10_000, 100)
+    with running_suite() as crm, tempfile.TemporaryDirectory() as folder, run.progress("support hub", 5) as progress:
         settings = {**settings_of(crm), "SUPPORT_SOURCE_SECONDS": str(SECONDS)}
         common = CommonSettings(data_dir=Path(folder), rate_limit_per_second=10_000, rate_limit_burst=10_000)
         with environment(settings):
@@ -47,6 +57,10 @@ def run(run: Run) -> Result:
             progress(2)
             hanging, opened_breaker = asyncio.run(_hanging(crm, common))
             progress(3)
+            rate, spread = asyncio.run(_zipf(crm, common, zipf_calls))
+            progress(4)
+        delays = asyncio.run(_webhooks(crm, Path(folder), changes))
+        progress(5)
     extra = (median(warm) - median(trivial)) * 1000
     rows = [
         ["cold: beyond the slowest source, p50", f"{median(over) * 1000:.1f}"],
@@ -55,13 +69,26 @@ def run(run: Run) -> Result:
         ["warm, p50", f"{median(warm) * 1000:.2f}"],
         [f"Zendesk hangs, deadline {SECONDS:.0f} s", f"{hanging * 1000:.0f}"],
         ["the same while its breaker is open, p50", f"{opened_breaker * 1000:.1f}"],
+        [f"webhook, p50 of {changes}", f"{median(delays) * 1000:.1f}"],
+        ["webhook, p95", f"{percentile(delays, 0.95) * 1000:.1f}"],
     ]
+    load = [[f"{zipf_calls:,}", f"{spread:,}", f"{rate:.1f}"]]
     return Result(
-        tables=[Table(title="Time, ms", columns=["what", "ms"], rows=rows)],
+        tables=[
+            Table(title="Time, ms", columns=["what", "ms"], rows=rows),
+            Table(title="Zipf load", columns=["calls", "customers", "hit rate, %"], rows=load),
+        ],
         targets=[
             Target(what="cold, beyond the slowest source, p50", measured=median(over) * 1000, limit=20, unit="ms"),
             Target(what="warm, beyond a tool that does nothing, p50", measured=extra, limit=2, unit="ms"),
             Target(what="while a breaker is open", measured=opened_breaker * 1000, limit=50, unit="ms"),
+            Target(what="hit rate of a Zipf load", measured=rate, limit=80, unit="%", at_most=False),
+            Target(
+                what="a webhook's change in the other process's answer, p95",
+                measured=percentile(delays, 0.95) * 1000,
+                limit=100,
+                unit="ms",
+            ),
         ],
     )
 
@@ -138,6 +165,59 @@ async def _hanging(crm: RunningSuite, common: CommonSettings) -> tuple[float, fl
                 times.append(time.perf_counter() - started)
     await asyncio.to_thread(_faults, crm, [])
     return first, median(times)
+
+
+async def _zipf(crm: RunningSuite, common: CommonSettings, calls: int) -> tuple[float, int]:
+    """Percent of look-ups in sources that did not have to wait for one, and how many customers were asked for."""
+    emails = sorted({each.email for each in make_world().listings if each.email})
+    dice = random.Random(5)  # noqa: S311 - no secret
+    dice.shuffle(emails)
+    weights = [1 / rank for rank in range(1, len(emails) + 1)]
+    asked = dice.choices(emails, weights, k=calls)
+    left = iter(asked)
+    async with opened(_hub(common)) as hub:
+
+        async def caller() -> None:
+            for email in left:
+                await hub.customers.get(Contact(email=email))
+
+        await asyncio.gather(*[caller() for _ in range(ZIPF_CALLERS)])
+        counts = hub.cache.results.totals()
+    hits = sum(counts.get(name, 0) for name in ("memory", "redis", "stale"))
+    return 100 * hits / (hits + counts.get("loaded", 0)), len(set(asked))
+
+
+async def _webhooks(crm: RunningSuite, folder: Path, changes: int) -> list[float]:
+    """Seconds from a message to one process until the other one's answer has the change."""
+    delays = list[float]()
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(valkey())
+        both = list[Client[Any]]()
+        urls = list[str]()
+        for name in "ab":
+            (folder / name).mkdir()
+            url, key = await stack.enter_async_context(hub_process(crm, folder / name, {"SUPPORT_REDIS_URL": redis}))
+            urls.append(url)
+            both.append(await stack.enter_async_context(Client(f"{url}/mcp", auth=key)))
+        http = await stack.enter_async_context(httpx2.AsyncClient())
+        tickets = [
+            t for t in make_world().tickets if t.platform == "zendesk" and t.status == "open" and t.listing.email
+        ]
+        for number in range(changes):
+            ticket = tickets[number % len(tickets)]
+            asked = {"email": ticket.listing.email}
+            for client in both:
+                await client.call_tool("get_customer_360", asked)
+            subject = f"Changed {number}"
+            with told(crm, "zendesk") as (platform, heard):
+                await asyncio.to_thread(change, crm, "zendesk", ticket, subject)
+            [delivery] = platform.deliveries(heard[-1], f"{urls[0]}/webhooks/zendesk")
+            started = time.perf_counter()
+            await http.post(f"{urls[0]}/webhooks/zendesk", content=delivery.body, headers=delivery.headers)
+            while subjects(await ask(both[1], "get_customer_360", **asked))[ticket.key] != subject:
+                await asyncio.sleep(0.001)
+            delays.append(time.perf_counter() - started)
+    return delays
 
 
 BENCHMARK = Benchmark("support_hub", "One customer out of all systems", ABOUT, run)

@@ -1,61 +1,28 @@
 """A real browser goes through the support hub's pages; nothing is wrong in its console."""
 
-import asyncio
-import os
 import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from playwright.async_api import ConsoleMessage, Page, async_playwright
 
-from common.security.api_keys import ApiKeyStore, api_keys_path
-from common.settings import CommonSettings
-from infra.demo.servers import is_ready
-from infra.seed.support import load_support
 from tests.support.crm import RunningSuite
-from tests.support.hub import fault, settings_of
+from tests.support.hub import fault
+from tests.support.hub_process import hub_process
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MIREK = "mirek.dvorak@marlowdairies.example"
 SASKIA = "saskia.lindqvist@basalt-dc.example"
-
-
-@asynccontextmanager
-async def process(crm: RunningSuite, folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Address and an agent's key of a server in a process of its own."""
-    common = CommonSettings(data_dir=folder)
-    await load_support(common)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIPTYCH_", "SUPPORT_"))}
-    given = {"TRIPTYCH_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT), "SUPPORT_SOURCE_SECONDS": "3"}
-    serve = [sys.executable, "-m", "infra.cli", "serve", "support-hub", "--port", str(port)]
-    environment = {**kept, **given, **settings_of(crm)}
-    running = await asyncio.to_thread(lambda: subprocess.Popen(serve, env=environment, cwd=folder))
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(120):
-            while not await asyncio.to_thread(is_ready, url):
-                await asyncio.sleep(0.1)
-        store = ApiKeyStore(api_keys_path(common))
-        yield url, store.create("maureen", "local", ["agent"], ["support"], "internal")[1]
-    finally:
-        running.terminate()
-        running.wait(30)
 
 
 @pytest.mark.slow
 async def test_somebody_clicks_through(crm: RunningSuite, tmp_path: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("chromium cannot be had; to bring it: apt install chromium")
-    async with process(crm, tmp_path) as (url, key), async_playwright() as playwright:
+    async with (
+        hub_process(crm, tmp_path, {"SUPPORT_SOURCE_SECONDS": "3"}) as (url, key),
+        async_playwright() as playwright,
+    ):
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for scheme, width in (("light", 1200), ("dark", 400)):
             page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from common.http.status import Quota, quota
 from common.http.upstream import Upstream, UpstreamMetrics
 from common.resilience.breaker import BreakerLimits
 from common.resilience.deadline import deadline
+from common.resilience.rate_limit import Pace
 from common.resilience.retry import RetryLimits
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -401,3 +402,31 @@ async def test_all_clients_of_a_server_are_told_of() -> None:
     for name in ("one", "other"):
         ResilientClient(Upstream(name, "http://127.0.0.1:9/"), metrics=metrics)
     assert [each.name for each in metrics.statuses()] == ["one", "other"]
+
+
+async def test_a_caller_that_leaves_while_it_is_closed_spoils_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with client_of(Script(200)) as client:
+        await client.send(GET)
+        real = client._session
+        assert real is not None
+
+        async def slow() -> None:
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(real, "close", slow)
+            closing = asyncio.ensure_future(client.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+        await real.close()
+        assert (await client.send(GET)).status == 200
+
+
+async def test_a_pace_lets_a_burst_through_and_then_one_at_a_time() -> None:
+    now = 100.0
+    pace = Pace(10, 3, lambda: now)
+    assert [pace.check() for _ in range(3)] == [0, 0, 0] and round(pace.left()) == 0
+    assert round(pace.check(), 3) == 0.1
+    now += 0.1
+    assert pace.check() == 0 and pace.check() > 0
