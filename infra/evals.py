@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from common.ask import ask, model_api
+from common.ask import Answer, ask, model_api
+from common.ask_tools import Toolbox
 from common.errors import InvalidInput
 from common.evals import Evals, Miss, ModelQuestion, Report, Score, holds
 from common.people import create_keys
@@ -109,10 +110,11 @@ async def _ask_model(evals: Evals, stage: Stage, model: str) -> tuple[list[Score
         for question in evals.model_questions:
             if question.person not in stage.tokens:
                 continue
-            text = await _answer(api, model, evals.prompt, stage, question)
-            missing = [fact for fact in question.facts if not holds(text, fact)]
+            answer = await _answer(api, model, evals.prompt, stage, question)
+            missing = [fact for fact in question.facts if not holds(answer.text, fact)]
             facts += [fact not in missing for fact in question.facts]
-            cited.append(question.source in text)
+            named = [answer.text, *(source.name for source in answer.sources)]
+            cited.append(any(question.source in each for each in named))
             why = [f"does not say {fact!r}" for fact in missing] + (
                 [] if cited[-1] else [f"cites no {question.source}"]
             )
@@ -126,11 +128,11 @@ def _share(name: str, seen: Sequence[bool], at_least: float) -> Score:
     return Score(name, sum(seen) / len(seen) if seen else 0.0, len(seen), at_least)
 
 
-async def _answer(api: Any, model: str, prompt: str, stage: Stage, question: ModelQuestion) -> str:
+async def _answer(api: Any, model: str, prompt: str, stage: Stage, question: ModelQuestion) -> Answer:
     async with stage.client(question.person) as client:
         given = await client.get_prompt(prompt, {"question": question.question})
         messages = [{"role": each.role, "content": each.content.text} for each in given.messages]
-        return (await ask(api, model, client, messages)).text
+        return await ask(api, model, Toolbox({"server": client}), messages)
 
 
 def _show(console: Console, name: str, report: Report) -> None:

@@ -102,6 +102,24 @@ def seed(data_dir: DataDir = None) -> None:
 
 
 @app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="in your own words")],
+    vertical: Annotated[list[Name] | None, typer.Option(help="only this server; may be repeated")] = None,
+    url: Annotated[list[str] | None, typer.Option(help="MCP address of a server, such as the gateway's")] = None,
+    model: Annotated[str, typer.Option(help="which Claude", envvar="TRIPTYCH_ASK_MODEL")] = "claude-sonnet-5-5",
+    key: Annotated[str | None, typer.Option(envvar="TRIPTYCH_API_KEY", help="API key of who asks")] = None,
+) -> None:
+    """Ask Claude, with the read-only tools of the running servers. Needs ANTHROPIC_API_KEY.
+
+    Example: triptych ask "How long is the warranty of the kettle, and where does it say so?"
+    """
+    from common.cli.ask import run_ask
+
+    names = vertical or vertical_names()
+    run_ask(question, [load_vertical(name) for name in names], url or [], key, model, bool(vertical))
+
+
+@app.command()
 def evals(
     vertical: Annotated[Name | None, typer.Option(help="default: every vertical that has questions")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, for scripts")] = False,

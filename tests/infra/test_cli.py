@@ -41,7 +41,7 @@ def triptych(environment: dict[str, str], *arguments: str, code: int = 0) -> str
 
 def test_help_teaches(environment: dict[str, str]) -> None:
     text = triptych(environment, "--help")
-    for command in ("serve", "ingest", "token", "keys", "audit", "doctor", "connect", "demo", "seed", "evals"):
+    for command in ("serve", "ingest", "token", "keys", "audit", "doctor", "connect", "demo", "seed", "evals", "ask"):
         assert command in text
     assert "triptych serve knowledge-base" in triptych(environment, "serve", "--help")
 
