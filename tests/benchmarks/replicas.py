@@ -40,9 +40,8 @@ def run(run: Run) -> Result:
 
 
 NOTES = [
-    "The machine has two cores, and the callers take a part of them: two workers are as many as can be busy here. "
-    "What workers wait for is seen where the calls a second stop growing while the CPU a call does not grow: for "
-    "writes, the one writer that SQLite lets in."
+    "Where the calls a second stop growing while the CPU a call stays as it was, workers wait for each other or the "
+    "store; where the CPU of the machine is used up, more workers cannot help."
 ]
 
 
