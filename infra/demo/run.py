@@ -1,6 +1,7 @@
 """`triptych demo`: starts everything, tells the tour, and stays up."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -19,8 +20,9 @@ from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
 from devops.adapters.simulated.stored import forget
 from devops.settings import DevopsSettings
-from infra.cli.verticals import load_vertical, vertical_names
+from infra.cli.verticals import GATEWAY, load_vertical, vertical_names
 from infra.demo.crm import running_crm
+from infra.demo.gateway import tell_gateway
 from infra.demo.people import PEOPLE
 from infra.demo.servers import RunningServer, running, wait_ready
 from infra.demo.tour import tell_safety
@@ -59,12 +61,16 @@ def run_demo(once: bool, data_dir: Path | None) -> int:
         with console.status("starting the simulated CRM platforms ..."):
             os.environ |= stack.enter_context(running_crm(folder))
         servers = stack.enter_context(running([(vertical.name, vertical.port) for vertical in verticals], folder))
-        _start(console, settings, servers)
+        os.environ["GATEWAY_DOMAINS"] = json.dumps(
+            {vertical.prefix: [f"{server.url}/mcp"] for vertical, server in zip(verticals, servers, strict=True)}
+        )
+        front = stack.enter_context(running([(GATEWAY, load_vertical(GATEWAY).port)], folder))
+        _start(console, settings, [*servers, *front])
         narrator = Narrator(console)
-        asyncio.run(_tell(narrator, servers, tokens, settings))
+        asyncio.run(_tell(narrator, servers, front[0], tokens, settings))
         _summarise(narrator, time.monotonic() - started)
         if not once:
-            _print_links(console, servers, tokens)
+            _print_links(console, [front[0], *servers], tokens)
             _wait_for_signal(console)
     return 1 if narrator.failures else 0
 
@@ -83,10 +89,15 @@ def _start(console: Console, settings: CommonSettings, servers: list[RunningServ
 
 
 async def _tell(
-    narrator: Narrator, servers: list[RunningServer], tokens: dict[str, str], settings: CommonSettings
+    narrator: Narrator,
+    servers: list[RunningServer],
+    gateway: RunningServer,
+    tokens: dict[str, str],
+    settings: CommonSettings,
 ) -> None:
     for name, server in zip(vertical_names(), servers, strict=True):
         await _part(narrator, name, load_vertical(name).tour(narrator, Stage(server.url, tokens)))
+    await _part(narrator, GATEWAY, tell_gateway(narrator, Stage(gateway.url, tokens), servers))
     await _part(narrator, "safety", tell_safety(narrator, Stage(servers[0].url, tokens), settings))
 
 
@@ -115,9 +126,11 @@ def _print_links(console: Console, servers: list[RunningServer], tokens: dict[st
     for person in PEOPLE:
         table.add_row(person.name, person.about, person.clearance, ", ".join(person.groups), tokens[person.name])
     console.print(table)
-    console.print("\nAsk with Claude Code, as alice, and about customers as maureen:")
-    for name, server in zip(vertical_names(), servers, strict=True):
-        line = command_line(f"triptych-{name}", f"{server.url}/mcp", tokens[ASKS.get(name, "alice")])
+    console.print(
+        "\nAsk with Claude Code through the gateway as alice, and a domain by itself, about customers as maureen:"
+    )
+    for server in servers:
+        line = command_line(f"triptych-{server.name}", f"{server.url}/mcp", tokens[ASKS.get(server.name, "alice")])
         console.print(f"  {escape(line)}", soft_wrap=True)
     console.print("Other clients: `uv run triptych connect --help`")
 

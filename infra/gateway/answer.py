@@ -24,6 +24,10 @@ async def send_body(send: Send, status: int, body: bytes, headers: Sequence[Head
     await send({"type": "http.response.body", "body": body})
 
 
+class Refusal(Exception):
+    """The domain does not take the token."""
+
+
 class Answer:
     """Passes on what the domain says, or says what went wrong."""
 
@@ -38,7 +42,7 @@ class Answer:
         """Of what has begun to go to the client."""
 
     async def deliver(self, reply: Reply, first: bytes) -> None:
-        """Pass on the answer as it comes. Raises Denied, Unavailable instead if it is not for the client."""
+        """Pass on the answer as it comes. Raises Refusal, Denied, Unavailable instead if it is not for the client."""
         self._check(reply, first)
         if reply.content_type.startswith(JSON) and reply.length == len(first):
             body = self._worded(first, reply)
@@ -61,7 +65,7 @@ class Answer:
 
     def _check(self, reply: Reply, first: bytes) -> None:
         if reply.status in (401, 403):
-            raise Denied("The domain does not accept your token.", "Ask the operator for access to it.")
+            raise Refusal
         if reply.status == 429:
             raise RateLimited("The domain takes no more calls for now.", "Slow down.", retry_after=5.0)
         if reply.status not in PASSED_STATUS:

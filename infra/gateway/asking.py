@@ -5,7 +5,7 @@ from typing import Any
 
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 
-from common.errors import Denied, Unavailable
+from common.errors import Unavailable
 from common.observability.call import request_id
 from infra.gateway.caller import Caller
 from infra.gateway.domain import Domain
@@ -32,7 +32,7 @@ class Rejected(Exception):
 
 
 async def ask(domain: Domain, caller: Caller, era: Era, method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The result. Raises Rejected, Denied if the domain does not take the token, Unavailable."""
+    """The result. Raises Rejected, Unavailable; NotAccepted if the domain does not take the token."""
     parts: list[bytes] = []
     answer: list[Reply] = []
 
@@ -46,13 +46,14 @@ async def ask(domain: Domain, caller: Caller, era: Era, method: str, params: dic
             parts.append(chunk)
             chunk = await reply.read()
 
+    domain.check_accepts(caller.digest)
     token = await domain.passport.token(caller)
     headers = request_headers(era, method, params, token, request_id.get(), caller.address)
     outgoing = Outgoing(headers, request_body(era, 1, method, params), caller.principal.tenant, repeatable=True)
     await forward(domain, outgoing, collect, Trace())
     [reply] = answer
     if reply.status in (401, 403):
-        raise Denied(f"{domain.prefix} does not accept your token.")
+        raise domain.refused(caller.digest)
     return _result(domain, reply.content_type, b"".join(parts))
 
 

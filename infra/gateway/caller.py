@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from common.security.identity import Credentials
 from common.security.principal import Principal, principal_from_claims
@@ -23,7 +24,7 @@ class Caller:
     def authorization(self) -> str:
         return f"Bearer {self.token}"
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """Of the token: what is remembered in place of it."""
         return hashlib.sha256(self.token.encode()).digest()

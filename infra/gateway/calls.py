@@ -10,7 +10,7 @@ from common.errors import AppError, InvalidInput, NotFound, RateLimited
 from common.observability.call import Call, request_id
 from common.runtime import Runtime
 from common.security.audit import AuditRecord, AuditUnavailable
-from infra.gateway.answer import Answer
+from infra.gateway.answer import Answer, Refusal
 from infra.gateway.asking import era_of
 from infra.gateway.caller import Caller
 from infra.gateway.domains import Domains, Route
@@ -109,6 +109,7 @@ class Calls:
         repeatable: bool,
     ) -> None:
         domain = route.domain
+        domain.check_accepts(caller.digest)
         era = await era_of(domain, caller)
         token = await domain.passport.token(caller)
         try:
@@ -120,7 +121,10 @@ class Calls:
             sent |= passed_headers(message, headers)
         answer.upgrade = era == "legacy" and message.era == "modern"
         outgoing = Outgoing(sent, body, caller.principal.tenant, repeatable)
-        await forward(domain, outgoing, answer.deliver, trace)
+        try:
+            await forward(domain, outgoing, answer.deliver, trace)
+        except Refusal:
+            raise domain.refused(caller.digest) from None
 
     def _facts(self, route: Route, message: Message, caller: Caller) -> tuple[bool, bool]:
         """Whether it may be sent twice, and whether its name may be a label of a metric."""

@@ -1,11 +1,12 @@
 """A domain: its replicas, which of them answer, and how much it may take of the gateway."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from common.errors import Unavailable
+from common.errors import Denied, Unavailable
 from common.http.upstream import Meter
 from common.resilience.breaker import Breaker
 from common.resilience.bulkhead import Bulkhead
@@ -17,6 +18,17 @@ from infra.gateway.wire import Wire
 
 State = Literal["unknown", "ready", "draining", "down"]
 USABLE: tuple[State, ...] = ("ready", "unknown")
+
+
+REFUSED_SECONDS = 30.0
+MOST_REFUSED = 10_000
+
+
+class NotAccepted(Denied):
+    """The domain does not take the caller's token."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"{prefix} does not accept your token.", "Ask the operator for access to it.")
 
 
 @dataclass
@@ -56,6 +68,7 @@ class Domain:
     def __post_init__(self) -> None:
         self._by_name = {replica.name: replica for replica in self.replicas}
         self._ring = Ring(list(self._by_name))
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
 
     @property
     def up(self) -> bool:
@@ -67,6 +80,21 @@ class Domain:
         if not usable:
             return None
         return self._by_name[self._ring.pick(key, usable, lambda name: self._by_name[name].in_flight)]
+
+    def check_accepts(self, digest: bytes) -> None:
+        """Raises NotAccepted if it refused this token a moment ago.
+
+        Asked again and again, it would count failed sign-ins against the gateway's address, and lock all others out.
+        """
+        if self._refused.get(digest, 0.0) > time.monotonic():
+            raise NotAccepted(self.prefix)
+
+    def refused(self, digest: bytes) -> NotAccepted:
+        """It does not take this token; remembered for a while."""
+        self._refused[digest] = time.monotonic() + REFUSED_SECONDS
+        while len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
+        return NotAccepted(self.prefix)
 
     def unavailable(self) -> Unavailable:
         """What a call is told while no replica can be used."""

@@ -76,7 +76,7 @@ class GatewaySettings(Settings):
     health_seconds: float = Field(1.0, gt=0, le=60, description="time between two questions")
     health_timeout_seconds: float = Field(2.0, gt=0, le=60, description="time for an answer; two that fail mean down")
     list_seconds: float = Field(30.0, gt=0, description="how long a caller's list of tools is taken as it is")
-    list_wait_seconds: float = Field(2.0, gt=0, le=30, description="how long a list waits for one domain")
+    list_wait_seconds: float = Field(5.0, gt=0, le=30, description="how long a list waits for one domain")
     list_keep_seconds: float = Field(3600.0, gt=0, description="how long a list is kept while its domain is down")
 
     @model_validator(mode="after")

@@ -174,9 +174,13 @@ async def test_a_domain_that_does_not_know_the_caller_says_so_and_no_sign_in_is_
     async with domain_server(tmp_path / "theirs", "kb") as kb:
         async with gateway_in_front(tmp_path, {"kb": [kb.url]}) as front, front.client(front.token()) as client:
             assert await client.list_tools() == []
-            with pytest.raises(ToolError, match="does not accept your token"):
-                await client.call_tool("kb_echo", {"text": "hi"})
+            for _ in range(20):
+                with pytest.raises(ToolError, match="kb does not accept your token"):
+                    await client.call_tool("kb_echo", {"text": "hi"})
             assert kb.seen == []
+            # More than ten would have locked the gateway's address out, and everybody with it.
+            failures = kb.runtime.metrics.registry.get_sample_value("triptych_sign_in_failures_total", {"server": "kb"})
+            assert failures is not None and 1 <= failures < 5
 
 
 async def test_health_names_each_domain_and_replica(here: Site) -> None:
