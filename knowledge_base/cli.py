@@ -12,6 +12,7 @@ from common.security.access import AccessScope
 from common.settings import CommonSettings, load_settings
 from common.vertical import Check, Served, Vertical
 from knowledge_base.ingest_command import ingest
+from knowledge_base.migrate_command import migrate
 from knowledge_base.reindex_command import reindex
 from knowledge_base.settings import KnowledgeBaseSettings
 
@@ -119,7 +120,7 @@ vertical = Vertical(
     tour=tour,
     work=work,
     queue=queue,
-    commands=(ingest, reindex),
+    commands=(ingest, migrate, reindex),
     checks=(
         Check("catalogue", check_catalog),
         Check("objects", check_objects),

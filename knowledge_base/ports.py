@@ -126,6 +126,9 @@ class SourceStore(Protocol):
     async def register(self, source: FolderSource) -> FolderSource:
         """Remember a source; if there is one of that name, it is returned as it is."""
 
+    async def registered(self) -> list[FolderSource]:
+        """All sources of all tenants."""
+
     async def files(self, source: FolderSource) -> dict[str, KnownFile]:
         """What is known of its files, by path."""
 
@@ -183,6 +186,9 @@ class Catalog(Protocol):
 
     async def published(self, after: tuple[str, str, int] | None, limit: int) -> list[Version]:
         """All published versions of all tenants, without regard to rights, in the order of their keys."""
+
+    async def adopt(self, versions: Sequence[Version], life: int) -> bool:
+        """Take over a document with all its published versions as they are; False if there is one of that id."""
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """A published version that the scope may read, by default the current one. Raises NotFound."""

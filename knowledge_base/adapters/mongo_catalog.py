@@ -203,6 +203,22 @@ class MongoCatalog:
         )
         return (rows[-1]["tenant"], rows[-1]["id"], 2**31) if len(rows) == count else None
 
+    async def adopt(self, versions: Sequence[Version], life: int) -> bool:
+        """See Catalog."""
+        first = versions[0]
+
+        def change(row: Row | None) -> tuple[bool, Row | None]:
+            if row is not None:
+                return False, None
+            made = new_row(first.tenant, first.document_id)
+            made |= {"life": life, "latest": max(version.version for version in versions)}
+            made["versions"] = [_copied_row(version) for version in versions]
+            set_current(made, next((version.version for version in versions if version.is_current), None))
+            set_rights(made, first.access)
+            return True, made
+
+        return await changed(self._documents, first.tenant, first.document_id, change)
+
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """See Catalog."""
         for found in await self.history(document_id, scope):
@@ -319,6 +335,13 @@ def _version_row(item: Stored, number: int, created_by: str, at: float) -> Row:
         "published_at": None,
         "superseded_at": None,
     }
+
+
+def _copied_row(version: Version) -> Row:
+    names = ("version", "document_id", "title", "name", "object_key", "text_key", "created_at", "created_by")
+    times = {"published_at": version.published_at, "superseded_at": version.superseded_at}
+    values = {"metadata": metadata_text(version.metadata), "facts": facts_rows(version.metadata)}
+    return {**{name: getattr(version, name) for name in names}, "level": version.access.level, **times, **values}
 
 
 def _may_read(row: Row, scope: AccessScope) -> bool:

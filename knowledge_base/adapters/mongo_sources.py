@@ -40,8 +40,11 @@ class MongoSources:
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        access = Access(row["classification"], frozenset(row["groups"]), frozenset(row["owners"]))
-        return FolderSource(row["tenant"], row["name"], row["root"], access, row["owner"])
+        return _source(row)
+
+    async def registered(self) -> list[FolderSource]:
+        """See SourceStore."""
+        return [_source(row) async for row in self._sources.find()]
 
     async def files(self, source: FolderSource) -> dict[str, KnownFile]:
         """See SourceStore."""
@@ -64,6 +67,11 @@ class MongoSources:
 
 def _of(source: FolderSource) -> dict[str, str]:
     return {"tenant": source.tenant, "source": source.name}
+
+
+def _source(row: dict[str, Any]) -> FolderSource:
+    access = Access(row["classification"], frozenset(row["groups"]), frozenset(row["owners"]))
+    return FolderSource(row["tenant"], row["name"], row["root"], access, row["owner"])
 
 
 def _known(row: dict[str, Any]) -> KnownFile:

@@ -14,6 +14,7 @@ from common.jobs import Job
 from common.jobs.sql_table import create_table, enqueue
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.sql_accept import accept, write_rights
+from knowledge_base.adapters.sql_adopt import adopt
 from knowledge_base.adapters.sql_browse import facets_of, page_of, position_of
 from knowledge_base.adapters.sql_filter import facts, satisfies
 from knowledge_base.adapters.sql_publish import publish
@@ -139,6 +140,11 @@ class SqlCatalog:
             found = found.where(tuple_(*key) > tuple_(*(literal(part) for part in after)))
         async with self._engine.connect() as connection:
             return [version_of(row) for row in (await connection.execute(found)).mappings()]
+
+    async def adopt(self, versions: Sequence[Version], life: int) -> bool:
+        """See Catalog."""
+        async with self._writer.begin() as connection:
+            return await adopt(connection, versions, life)
 
     async def get(self, document_id: str, scope: AccessScope, version: int | None = None) -> Version:
         """See Catalog."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from knowledge_base.adapters.sql_tables import documents, metadata, versions
-from knowledge_base.documents import NewDocument
+from knowledge_base.documents import NewDocument, Version
 from knowledge_base.filters import (
     COMPARE,
     All,
@@ -79,7 +79,7 @@ def satisfies(condition: Filter) -> ColumnElement[bool]:
             return _fact(field, *kinds, *tests)
 
 
-def fact_rows(document: NewDocument, version: int) -> list[dict[str, Any]]:
+def fact_rows(document: NewDocument | Version, version: int) -> list[dict[str, Any]]:
     """Metadata of a version as rows of `facts`."""
     same = {"tenant": document.tenant, "document_id": document.document_id, "version": version}
     return [

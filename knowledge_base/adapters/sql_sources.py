@@ -55,9 +55,12 @@ class SqlSources:
                 rights = [source.access.classification, sorted(source.access.groups), sorted(source.access.owners)]
                 await connection.execute(insert(sources).values(**values, access=rights))
                 return source
-        level, groups, owners = row["access"]
-        access = Access(level, frozenset(groups), frozenset(owners))
-        return FolderSource(row["tenant"], row["name"], row["root"], access, row["owner"])
+        return _source(row)
+
+    async def registered(self) -> list[FolderSource]:
+        """See SourceStore."""
+        async with self._engine.connect() as connection:
+            return [_source(row) for row in (await connection.execute(select(sources))).mappings()]
 
     async def files(self, source: FolderSource) -> dict[str, KnownFile]:
         """See SourceStore."""
@@ -87,6 +90,12 @@ class SqlSources:
 
 def _of(source: FolderSource) -> Any:
     return (files.c.tenant == source.tenant) & (files.c.source == source.name)
+
+
+def _source(row: Any) -> FolderSource:
+    level, groups, owners = row["access"]
+    access = Access(level, frozenset(groups), frozenset(owners))
+    return FolderSource(row["tenant"], row["name"], row["root"], access, row["owner"])
 
 
 def _known(row: Any) -> KnownFile:
