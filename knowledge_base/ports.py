@@ -86,6 +86,14 @@ class BothAtOnce(Protocol):
         """What `search_text` and `search_vector` find."""
 
 
+@runtime_checkable
+class Replaceable(Protocol):
+    """An index that a copy can take the place of, while it answers."""
+
+    async def rebuild(self) -> int:
+        """Copy it, and let the copy answer from then on. Returns the number of chunks."""
+
+
 class Reranker(Protocol):
     """Compares a question with passages directly. Optional: it is asked about the best ones only."""
 

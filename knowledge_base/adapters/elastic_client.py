@@ -106,10 +106,11 @@ def worded() -> Iterator[None]:
         raise Unavailable("The search index is busy.", "Try again.", retry_after=1) from error
 
 
-async def bulk(client: "AsyncElasticsearch", operations: Iterable[dict[str, Any]]) -> None:
+async def bulk(client: "AsyncElasticsearch", operations: Iterable[dict[str, Any]], by_alias: bool = True) -> None:
     """Send operations in requests of a bounded size; what is refused since the server is busy is sent again, later.
 
-    An operation on what is already gone is done. Raises Unavailable if the server stays busy.
+    An operation on what is already gone is done; no index is made for one, unless `by_alias` is off. Raises Unavailable
+    if the server stays busy.
     """
     from elasticsearch.helpers import async_streaming_bulk
 
@@ -124,7 +125,7 @@ async def bulk(client: "AsyncElasticsearch", operations: Iterable[dict[str, Any]
         retry_on_status=(*_BUSY, 403),
         raise_on_error=False,
         yield_ok=False,
-        require_alias=True,
+        require_alias=by_alias,
     )
     async for _, failed in sent:
         [(operation, result)] = failed.items()
@@ -140,7 +141,7 @@ async def bulk(client: "AsyncElasticsearch", operations: Iterable[dict[str, Any]
 
 
 async def scan(
-    client: "AsyncElasticsearch", index: str, query: dict[str, Any], fields: list[str]
+    client: "AsyncElasticsearch", index: str, query: dict[str, Any], source: dict[str, Any]
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """All chunks that a query selects, as one moment has them, in pages."""
     pit = (await client.open_point_in_time(index=index, keep_alive=f"{PIT_SECONDS}s"))["id"]
@@ -150,7 +151,7 @@ async def scan(
             found = await client.search(
                 pit={"id": pit, "keep_alive": f"{PIT_SECONDS}s"},
                 query=query,
-                source_includes=fields,
+                source=source,
                 size=PAGE,
                 sort=[{"_shard_doc": "asc"}],
                 search_after=after,
@@ -179,4 +180,4 @@ def found_by(response: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _gone() -> Unavailable:
-    return Unavailable("The search index is gone.", "The operator restores it, or starts with a new one.")
+    return Unavailable("The search index is gone.", "The operator runs `triptych reindex`.")

@@ -9,10 +9,12 @@ from common.security.access import Access, AccessScope
 from knowledge_base.adapters.elastic_client import Elasticsearch, ElasticsearchAccess, bulk, found_by, scan
 from knowledge_base.adapters.elastic_erasure import erase_deleted
 from knowledge_base.adapters.elastic_filter import Clause, where
-from knowledge_base.adapters.elastic_mapping import SHAPE, SHOWN, chunk_id, hits, index_name, rights, source, template
+from knowledge_base.adapters.elastic_mapping import SHAPE, SHOWN, chunk_id, hits, index_name, rights, source
+from knowledge_base.adapters.elastic_rebuild import numbered, put_template, replaced
 from knowledge_base.adapters.query_words import query_words
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
 from knowledge_base.filters import Restriction
+from knowledge_base.ports import Embedder
 
 if TYPE_CHECKING:
     from elasticsearch import AsyncElasticsearch
@@ -121,6 +123,15 @@ class ElasticIndex:
         await self._server.close()
         self._opened = False
 
+    async def rebuild(self, source: str | None = None, embedder: Embedder | None = None) -> int:
+        """Fill a new index from the one behind the alias, or behind another one; then it takes its place.
+
+        With an embedder its vectors are made anew. Searches go on. Returns the number of chunks.
+        """
+        with self._server.asked() as client:
+            await put_template(client, self.alias, self._dimension)
+            return await replaced(client, source or self.alias, self.alias, embedder)
+
     def _operation(self, kind: str, id: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {"_op_type": kind, "_index": self.alias, "_id": id}
         return found if document is None else {**found, "_source": document}
@@ -142,7 +153,7 @@ class ElasticIndex:
         await self._open()
         with self._server.asked() as client:
             await client.indices.refresh(index=self.alias)
-            fields = ["tenant", "document_id", "version"]
+            fields = {"includes": ["tenant", "document_id", "version"]}
             pages = scan(client, self.alias, {"bool": {"filter": clauses}}, fields)
             return [hit async for page in pages for hit in page]
 
@@ -175,18 +186,14 @@ class ElasticIndex:
         for name, index in found.items():
             meta = index["mappings"].get("_meta", {})
             if (meta.get("shape"), meta.get("dimension")) != (SHAPE, self._dimension):
-                raise SettingsError(
-                    f"The index {name} was made by another version: see docs/elasticsearch.md, reindex."
-                )
+                raise SettingsError(f"The index {name} was made by another version: run `triptych reindex --rebuild`.")
 
     async def _create(self, client: "AsyncElasticsearch") -> None:
         import elasticsearch as driver
 
-        made = template(self._dimension)
-        pattern = f"{self.alias}-*"
-        await client.indices.put_index_template(name=self.alias, index_patterns=[pattern], priority=500, template=made)
+        await put_template(client, self.alias, self._dimension)
         try:
-            await client.indices.create(index=f"{self.alias}-000001", aliases={self.alias: {}})
+            await client.indices.create(index=numbered(self.alias, 1), aliases={self.alias: {}})
         except driver.BadRequestError as error:
             # Another process was faster.
             if error.error != "resource_already_exists_exception":

@@ -30,10 +30,10 @@ class Ingested:
 
 @asynccontextmanager
 async def collection_in(
-    run: Run, collection: Collection, folder: Path
+    run: Run, collection: Collection, folder: Path, settings: KnowledgeBaseSettings | None = None
 ) -> AsyncIterator[tuple[KnowledgeBase, Ingested]]:
-    """A knowledge base that has the whole collection."""
-    knowledge_base = build_knowledge_base(CommonSettings(data_dir=folder), KnowledgeBaseSettings())
+    """A knowledge base that has the whole collection; by default an embedded one."""
+    knowledge_base = build_knowledge_base(CommonSettings(data_dir=folder), settings or KnowledgeBaseSettings())
     abstracts = collection.abstracts[:: 10 if run.quick else 1]
     readable = [abstract for abstract in abstracts if abstract.text]
     ingested = Ingested(chunks=sum(len(chunk(abstract.text)) for abstract in readable))

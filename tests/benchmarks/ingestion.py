@@ -1,10 +1,11 @@
 """How fast documents become searchable, beside what the embedder can do at best; and how much memory that takes."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.benchmarks.benchmark import Benchmark, Run
@@ -25,15 +26,17 @@ def run(run: Run) -> Result:
     count = QUICK_DOCUMENTS if run.quick else DOCUMENTS
     portions: list[Portion] = []
     with tempfile.TemporaryDirectory() as folder, run.progress("searchable", count) as progress:
-        for portion in _measured(Path(folder), count):
+        for portion in measured(Path(folder), count):
             portions.append(portion)
             progress(sum(each.documents for each in portions))
     return Result(tables=[_speed(portions), _memory(portions)], targets=_targets(portions))
 
 
-def _measured(folder: Path, count: int) -> Iterator[Portion]:
+def measured(folder: Path, count: int, environment: Mapping[str, str] | None = None) -> Iterator[Portion]:
+    """Each portion once it is done."""
+    environment = {**os.environ, **(environment or {})}
     command = [sys.executable, "-m", "tests.benchmarks.ingestion_measure", str(folder), str(count)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             yield Portion(**json.loads(line))
@@ -45,7 +48,7 @@ def _total(portions: Sequence[Portion], of: Callable[[Portion], float]) -> float
     return sum(of(portion) for portion in portions)
 
 
-def _rates(portions: Sequence[Portion]) -> tuple[float, float, float, float]:
+def rates(portions: Sequence[Portion]) -> tuple[float, float, float, float]:
     """Documents a second of both, and milliseconds of processor time a document of both."""
     documents = _total(portions, lambda portion: portion.documents)
     alone = _total(portions, lambda portion: portion.alone_documents)
@@ -58,7 +61,7 @@ def _rates(portions: Sequence[Portion]) -> tuple[float, float, float, float]:
 
 
 def _speed(portions: Sequence[Portion]) -> Table:
-    speed, best, cpu, least_cpu = _rates(portions)
+    speed, best, cpu, least_cpu = rates(portions)
     accepting = _total(portions, lambda portion: portion.accepting_seconds)
     documents = _total(portions, lambda portion: portion.documents)
     return Table(
@@ -79,7 +82,7 @@ def _memory(portions: Sequence[Portion]) -> Table:
 
 
 def _targets(portions: Sequence[Portion]) -> list[Target]:
-    speed, best, cpu, least_cpu = _rates(portions)
+    speed, best, cpu, least_cpu = rates(portions)
     growth = portions[-1].memory_mib - portions[len(portions) // 4].memory_mib
     share, cpu_share = 100 * speed / best, 100 * least_cpu / cpu
     return [

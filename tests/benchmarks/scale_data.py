@@ -42,19 +42,27 @@ def document_id(number: int) -> str:
     return f"doc-{number:06}"
 
 
-def some_access(rng: random.Random) -> Access:
+def some_access(rng: random.Random, groups: Sequence[str] = GROUPS) -> Access:
     """Two documents of five are for everybody who is cleared, the others for one to three groups."""
     [level] = rng.choices(list(CLASSES), list(CLASSES.values()))
-    return Access(level, frozenset(rng.sample(GROUPS, rng.choice([0, 0, 1, 2, 3]))))  # type: ignore[arg-type]
+    return Access(level, frozenset(rng.sample(groups, rng.choice([0, 0, 1, 2, 3]))))  # type: ignore[arg-type]
 
 
 class Filling:
     """Puts documents in, in groups, past parser and embedder: embedding 100,000 texts would take an hour."""
 
-    def __init__(self, knowledge_base: KnowledgeBase, texts: Sequence[str], vectors: Any, documents: int) -> None:
+    def __init__(
+        self,
+        knowledge_base: KnowledgeBase,
+        texts: Sequence[str],
+        vectors: Any,
+        documents: int,
+        groups: Sequence[str] = GROUPS,
+    ) -> None:
         import numpy as np
 
         self._knowledge_base = knowledge_base
+        self._groups = groups
         self._sentences: list[list[str]] = [_SENTENCE_END.split(text) for text in texts]
         self._rng = random.Random(1)  # noqa: S311 - a benchmark
         rng = np.random.default_rng(1)
@@ -74,7 +82,7 @@ class Filling:
         start = len(self.world.documents)
         numbers = range(start, min(self._documents, start + GROUP))
         tenants = self._rng.choices(list(TENANTS), list(TENANTS.values()), k=len(numbers))
-        self.world.documents += [(tenant, some_access(self._rng)) for tenant in tenants]
+        self.world.documents += [(tenant, some_access(self._rng, self._groups)) for tenant in tenants]
         for tenant in TENANTS:
             await self._publish(tenant, [n for n in numbers if self.world.documents[n][0] == tenant])
         chunks = [chunk for number in numbers for chunk in self._chunks(number)]

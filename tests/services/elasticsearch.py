@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.services import elasticsearch_build
 
 REMEDY = "install Maven (Debian: apt install maven), or TEST_ELASTICSEARCH_URL=http://..."
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 FLAGS = [
     "-Xms256m",
     "-Xmx512m",
@@ -40,6 +40,7 @@ class ElasticsearchNode:
         command += ["-cp", elasticsearch_build.class_path(home / "lib"), "LocalNode", str(home), str(folder), *settings]
         self._ports = folder / "logs" / "http.ports"
         self._output = folder / "output.log"
+        folder.mkdir(parents=True, exist_ok=True)
         self._ports.unlink(missing_ok=True)
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,12 @@ from common.security.access import Access
 from knowledge_base.adapters import elastic_client, elastic_mapping
 from knowledge_base.adapters.elastic_client import ElasticsearchAccess
 from knowledge_base.adapters.elastic_index import ElasticIndex
+from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
+from knowledge_base.documents import Vector
+from knowledge_base.reindex_command import reindex
 from tests.services.elasticsearch import ElasticsearchNode
 from tests.services.processes import free_port
-from tests.support.chunks import ALICE, DIMENSION, ids, new_elastic_index, row, vector
+from tests.support.chunks import ALICE, DIMENSION, drop, ids, new_elastic_index, row, vector
 
 
 def another(url: str, index: ElasticIndex) -> ElasticIndex:
@@ -49,6 +52,69 @@ async def test_changes_of_the_same_chunks_at_once_are_all_made(elasticsearch_url
         )
         await index.set_access("acme", "a", Access("restricted"))
         assert await index.search_text("pump another", ALICE, 200) == []
+
+
+async def test_an_index_is_rebuilt_while_it_is_searched_and_changed(elasticsearch_url: str) -> None:
+    async with new_elastic_index(elasticsearch_url) as index:
+        await index.add([row(f"d{n}", f"pump {n}") for n in range(300)])
+        rebuilding = asyncio.create_task(index.rebuild())
+        changes = 0
+        while not rebuilding.done():
+            document = f"d{changes}"
+            await index.set_access("acme", document, Access("restricted"))
+            assert document not in ids(await index.search_text(f"{changes}", ALICE, 5))
+            await index.remove("acme", f"d{299 - changes}", 9)
+            await index.add([row(f"new{changes}", f"valve {changes}")])
+            assert ids(await index.search_text("pump", ALICE, 1))
+            changes += 1
+        await rebuilding
+        for n in range(changes):
+            assert ids(await index.search_text(f"valve {n}", ALICE, 1)) == [f"new{n}"]
+            assert f"d{n}" not in ids(await index.search_text(f"{n}", ALICE, 5))
+        assert await index.count() == 300
+        with index._server.asked() as client:
+            assert list(await client.indices.get_alias(name=index.alias)) == [f"{index.alias}-000002"]
+
+
+async def test_the_command_rebuilds_an_index(
+    elasticsearch_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with new_elastic_index(elasticsearch_url) as index:
+        for name, value in {"INDEX": "elasticsearch", "ELASTICSEARCH_URL": elasticsearch_url}.items():
+            monkeypatch.setenv(f"KB_{name}", value)
+        monkeypatch.setenv("KB_ELASTICSEARCH_INDEX", index._prefix)
+        monkeypatch.setattr(OnnxEmbedder, "model", "model")
+        monkeypatch.setattr(OnnxEmbedder, "dimension", DIMENSION)
+        await index.add([row("a")])
+        await asyncio.to_thread(reindex, tmp_path, rebuild=True)
+        assert ids(await index.search_text("pump", ALICE, 9)) == ["a"]
+        monkeypatch.setenv("KB_INDEX", "lance")
+        with pytest.raises(SettingsError, match="needs KB_INDEX=elasticsearch"):
+            await asyncio.to_thread(reindex, tmp_path, rebuild=True)
+
+
+class Turned:
+    """Another model: its vectors point elsewhere."""
+
+    dimension, model = DIMENSION, "turned"
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        return [vector(0, 1) for _ in texts]
+
+    async def close(self) -> None: ...
+
+
+async def test_chunks_are_embedded_anew_beside_what_still_answers(elasticsearch_url: str) -> None:
+    async with new_elastic_index(elasticsearch_url) as index:
+        await index.add([row("a", title="Pumps"), row("b", access=Access("restricted"))])
+        access = ElasticsearchAccess([elasticsearch_url])
+        turned = ElasticIndex(access, index._prefix, Turned.model, DIMENSION)
+        assert await turned.rebuild(index.alias, Turned()) == 2
+        [hit] = await turned.search_vector(vector(0, 1), ALICE, 9)
+        assert (hit.document_id, hit.title, round(hit.score, 6)) == ("a", "Pumps", 1)
+        assert ids(await index.search_vector(vector(1), ALICE, 9)) == ["a"]
+        await drop(elasticsearch_url, f"{turned.alias}*")
+        await turned.close()
 
 
 async def test_an_unknown_field_is_refused(elasticsearch_url: str) -> None:
