@@ -24,6 +24,7 @@ from common.jobs.intake import Intake
 from common.jobs.sql import SqlJobQueue
 from common.security.encryption import load_keyring
 from common.settings import CommonSettings
+from knowledge_base.adapters.bucket import ObstoreBucket
 from knowledge_base.adapters.elastic_client import ElasticsearchAccess
 from knowledge_base.adapters.elastic_index import ElasticIndex
 from knowledge_base.adapters.lance_index import LanceIndex
@@ -38,6 +39,7 @@ from knowledge_base.adapters.onnx_reranker import OnnxReranker
 from knowledge_base.adapters.parser import IsolatedParser
 from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.adapters.sql_sources import SqlSources
+from knowledge_base.buckets import Bucket, BucketSync
 from knowledge_base.files import FileCheck
 from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
 from knowledge_base.library import Library
@@ -81,6 +83,7 @@ class KnowledgeBase:
     ingest: Ingest
     sources: SourceStore
     sync: FolderSync
+    buckets: BucketSync
     uploads: Uploads
     reranker: Reranker | None
     search: Search
@@ -109,6 +112,7 @@ def build_knowledge_base(
     rules = settings.file_rules
     allowed = [Path(path) for path in settings.allowed_paths]
     ingest = Ingest(library, queue, allowed, rules, audit)
+    sync = FolderSync(ingest, catalog, stores.sources)
     return KnowledgeBase(
         settings=settings,
         stores=stores,
@@ -121,7 +125,8 @@ def build_knowledge_base(
         library=library,
         ingest=ingest,
         sources=stores.sources,
-        sync=FolderSync(ingest, catalog, stores.sources),
+        sync=sync,
+        buckets=BucketSync(sync, folder / "buckets", build_bucket(common, settings), settings.max_file_bytes),
         uploads=Uploads(ingest, audit),
         reranker=reranker,
         search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
@@ -178,6 +183,12 @@ def build_objects(common: CommonSettings, settings: KnowledgeBaseSettings) -> Ob
     keyring = load_keyring(common) if common.encryption_key else None
     account = Account(settings.objects_endpoint, settings.objects_account, settings.objects_account_key, common.ca_file)
     return Objects(location, keyring, account)
+
+
+def build_bucket(common: CommonSettings, settings: KnowledgeBaseSettings) -> Callable[[str], Bucket]:
+    """Opens buckets that are sources, with the credentials of the object store."""
+    account = Account(settings.objects_endpoint, settings.objects_account, settings.objects_account_key, common.ca_file)
+    return lambda url: ObstoreBucket(url, account)
 
 
 def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from knowledge_base.documents import FolderSource
     from knowledge_base.sync import Plan
 
+WHAT = "files, folders, s3://bucket/prefix, az://container/prefix (md, html, txt, pdf, docx, pptx, xlsx, jsonl)"
 WATCH_SECONDS = 60
 """A followed folder is looked through at least so often: events can get lost."""
 SHOWN = 20
@@ -28,7 +29,7 @@ Work = Callable[..., Awaitable[bool]]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="files or folders (md, html, txt, pdf, docx, pptx, xlsx, jsonl)")],
+    paths: Annotated[list[str], typer.Argument(help=WHAT)],
     tenant: Annotated[str, typer.Option(help="whose documents they become")] = "local",
     classification: Annotated[Classification | None, typer.Option(help="default: KB_DEFAULT_CLASSIFICATION")] = None,
     group: Annotated[list[str], typer.Option(help="only this group reads them; may be repeated")] = [],  # noqa: B006
@@ -46,22 +47,30 @@ def ingest(
     It is safe to repeat: what has not changed is left alone. Exit 0 only if everything became searchable.
     A line of a jsonl file is {"id", "title", "text", "metadata": {}, "access": {}}.
     """
+    from knowledge_base.buckets import SCHEMES
     from knowledge_base.documents import FolderSource
 
     own = load_settings(KnowledgeBaseSettings)
     access = Access(classification or own.default_classification, frozenset(group), frozenset(owner))
-    detail = {"paths": [str(path) for path in paths], "sync": sync or watch}
+    detail = {"paths": paths, "sync": sync or watch}
     if not (sync or watch):
         operator = AccessScope(tenant, "operator", frozenset(group), "restricted")
         _run(data_dir, own, tenant, detail, partial(_once, paths=paths, operator=operator, access=access))
         return
     from common.security.audit_command import operator_name
 
-    root = paths[0].resolve()
+    options = {"checksum": checksum, "force": force, "dry_run": dry_run}
+    if len(paths) == 1 and paths[0].startswith(SCHEMES):
+        if watch:
+            raise InvalidInput("--watch follows a folder.", "Run --sync for a bucket again and again.")
+        url = paths[0].rstrip("/")
+        source = FolderSource(tenant, name or url.rpartition("/")[2], url, access, operator_name())
+        _run(data_dir, own, tenant, detail, partial(_sync, source=source, options=options))
+        return
+    root = Path(paths[0]).resolve()
     if len(paths) != 1 or not root.is_dir():
         raise InvalidInput("--sync and --watch follow one folder.", "Name it, and is it mounted?")
     source = FolderSource(tenant, name or root.name, str(root), access, operator_name())
-    options = {"checksum": checksum, "force": force, "dry_run": dry_run}
     if watch:
         _run(data_dir, own, tenant, detail, partial(_watch, source=source, options=options))
     else:
@@ -96,18 +105,28 @@ async def _once(
     knowledge_base: "KnowledgeBase",
     console: "Console",
     found: dict[str, Any],
-    paths: list[Path],
+    paths: list[str],
     operator: AccessScope,
     access: Access,
 ) -> bool:
+    from common.files import NotTaken
     from common.jobs import new_batch
+    from knowledge_base.buckets import SCHEMES
     from knowledge_base.ingest import Tally
-    from knowledge_base.sources import find_sources, place_of
+    from knowledge_base.sources import Place, Source, find_sources, place_of
 
     batch, tally = new_batch(), Tally()
-    with ExitStack() as stack:
-        places = [place_of(path) for path in paths]
-        sources = await asyncio.to_thread(find_sources, places, knowledge_base.ingest.rules, stack)
+    async with AsyncExitStack() as stack:
+        files = stack.enter_context(ExitStack())
+        places, sources = list[Place](), list[Source | NotTaken]()
+        for path in paths:
+            if path.startswith(SCHEMES):
+                mirror, refused = await stack.enter_async_context(knowledge_base.buckets.mirrored(path))
+                places.append((mirror, ""))
+                sources += refused
+            else:
+                places.append(place_of(Path(path)))
+        sources += await asyncio.to_thread(find_sources, places, knowledge_base.ingest.rules, files)
         with _bar(console) as progress:
             accepting = progress.add_task("accepted", total=len(sources))
             async for outcome in knowledge_base.ingest.accept(sources, operator, access, batch, operator=True):
@@ -126,9 +145,11 @@ async def _sync(
     source: "FolderSource",
     options: dict[str, bool],
 ) -> bool:
+    from knowledge_base.buckets import SCHEMES
     from knowledge_base.ingest import Tally
 
-    plan = await knowledge_base.sync.run(source, **options)
+    follow = knowledge_base.buckets if source.root.startswith(SCHEMES) else knowledge_base.sync
+    plan = await follow.run(source, **options)
     _show(console, plan, would=options["dry_run"])
     if options["dry_run"]:
         return True

@@ -73,13 +73,25 @@ class FolderSync:
 
         Raises InvalidInput for a root that is missing, empty or not the registered one, Conflict if too much vanished.
         """
+        return await self.run_at(Path(wanted.root), (), wanted, checksum, force, dry_run)
+
+    async def run_at(
+        self,
+        place: Path,
+        refused: Sequence[NotTaken],
+        wanted: FolderSource,
+        checksum: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Plan:
+        """The same for files that are elsewhere than the root says; `refused` are there, and do not get so far."""
         source = wanted if dry_run else await self._store.register(wanted)
         if (source.root, source.access) != (wanted.root, wanted.access):
             hint = "Use another name, or the same folder and access; set_access changes single documents."
             raise InvalidInput(f"The source {wanted.name} is {source.root} with other access.", hint)
         known = await self._store.files(source)
         with ExitStack() as stack:
-            found = await asyncio.to_thread(find_sources, [(Path(source.root), "")], self._ingest.rules, stack)
+            found = [*await asyncio.to_thread(find_sources, [(place, "")], self._ingest.rules, stack), *refused]
             plan = await asyncio.to_thread(_compare, source, found, known, checksum)
             _brake(plan, found, known, force)
             if not dry_run:

@@ -16,6 +16,9 @@ from common.security.signing import Keys
 from common.security.tokens import DEVELOPMENT, OwnTokens
 from common.settings import CommonSettings
 
+JWKS_SECONDS = 300
+"""For so long the issuer's keys are kept; a new key is looked for at once, a withdrawn one is believed so long."""
+
 
 def _access_token(token: str, principal: Principal, expires: float | None) -> AccessToken:
     claims = {
@@ -91,6 +94,18 @@ def _starts_later(not_before: Any, leeway_seconds: float = 30) -> bool:
     return not_before is not None and (not _is_number(not_before) or not_before > time.time() + leeway_seconds)
 
 
+def _verifier(settings: CommonSettings, algorithm: str) -> JWTVerifier:
+    verifier = JWTVerifier(
+        jwks_uri=settings.oauth_jwks_uri,
+        issuer=settings.oauth_issuer,
+        audience=settings.oauth_audience,
+        algorithm=algorithm,
+    )
+    # FastMCP has no setting for it, and keeps keys for an hour.
+    verifier._cache_ttl = JWKS_SECONDS
+    return verifier
+
+
 def _issuer_verifiers(settings: CommonSettings) -> dict[str, JWTVerifier]:
     """One verifier per accepted algorithm, so that a token cannot choose how it is checked."""
     if settings.oauth_issuer is None:
@@ -101,15 +116,7 @@ def _issuer_verifiers(settings: CommonSettings) -> dict[str, JWTVerifier]:
         raise SettingsError(f"TRIPTYCH_OAUTH_ISSUER is set, so {names} must be set too")
     if any(not name.startswith(("RS", "ES", "PS", "Ed")) for name in settings.oauth_algorithms):
         raise SettingsError("TRIPTYCH_OAUTH_ALGORITHMS may name asymmetric algorithms only (RS256, ES256, ...)")
-    return {
-        algorithm: JWTVerifier(
-            jwks_uri=settings.oauth_jwks_uri,
-            issuer=settings.oauth_issuer,
-            audience=settings.oauth_audience,
-            algorithm=algorithm,
-        )
-        for algorithm in settings.oauth_algorithms
-    }
+    return {algorithm: _verifier(settings, algorithm) for algorithm in settings.oauth_algorithms}
 
 
 def build_auth(settings: CommonSettings, credentials: Credentials, base_url: str) -> AuthProvider:
