@@ -31,7 +31,10 @@ class Used:
     def said(self) -> str:
         """The text of the result."""
         content = self.block["content"]
-        return content if isinstance(content, str) else "\n".join(each.get("text", "") for each in content)
+        text = content if isinstance(content, str) else "\n".join(each.get("text", "") for each in content)
+        # Without the marks, which are for the model.
+        lines = text.splitlines()
+        return "\n".join(lines[2:-1]) if len(lines) > 3 and lines[1].startswith("<untrusted-") else text
 
 
 class Toolbox:

@@ -109,7 +109,7 @@ async def _connected(servers: dict[str, str], key: str, needed: bool) -> AsyncIt
             except Exception as error:
                 if needed or "401" in str(error):
                     raise Unavailable(
-                        f"{url} cannot be used ({_why(error)}).", "Is it running, and the key its?"
+                        f"{url} cannot be used ({_why(error)}).", "Is it running, and was the key made for it?"
                     ) from None
         if not clients:
             raise Unavailable(

@@ -76,7 +76,8 @@ async def test_the_answer_comes_in_parts_and_tools_are_shown(api: MessagesApi, s
     show = Seen()
     found = await answer(small, show)
     assert found.text == "It says tea." and "".join(show.parts) == "Let me see. It says tea." and len(show.parts) > 4
-    assert [(use.name, dict(use.arguments), use.ok) for use in found.calls] == [("echo", {"text": "tea"}, True)]
+    [used] = found.calls
+    assert (used.name, dict(used.arguments), used.ok, used.said) == ("echo", {"text": "tea"}, True, "tea")
     assert show.used == found.calls
     [result] = results(api.requests[1])
     assert result["tool_use_id"] == "toolu_echo" and result["is_error"] is False
@@ -227,6 +228,7 @@ def command(api: MessagesApi, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_answer_sources_tools_and_price(api: MessagesApi, tmp_path: Path) -> None:
     api.says(tool_use("echo", text="tea\x1b[2J"), tool_use("fail", how="conflict"))
     api.says(text("It says \x1b[31mtea.", ("kb://documents/tea/versions/3", "All about tea (version 3)")))
@@ -238,6 +240,7 @@ def test_the_terminal_shows_answer_sources_tools_and_price(api: MessagesApi, tmp
     assert "\x1b[2J" not in err and "\x1b[31mtea" not in out
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_cleanly(api: MessagesApi, tmp_path: Path) -> None:
     api.hangs("It says")
     with command(api, tmp_path) as process:
