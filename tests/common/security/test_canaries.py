@@ -31,7 +31,7 @@ CLASSES: list[type[Settings]] = [
 URLS = {"redis_url": "redis://app:{}@127.0.0.1:1/0"}
 MONGO = "mongodb://app:{}@127.0.0.1:1/app?serverSelectionTimeoutMS=200"
 POSTGRES = "postgresql+asyncpg://app:{}@127.0.0.1:1/app"
-NOT_SERVED = ("DATABASE_URL", "POSTGRES_URL", "MONGODB_URL")
+NOT_SERVED = ("DATABASE_URL", "POSTGRES_URL", "MONGODB_URL", "REPLICA_URLS")
 """Without their databases servers do not start; `doctor` has them."""
 
 PROGRAM = """
