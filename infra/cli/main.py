@@ -94,11 +94,13 @@ def doctor() -> None:
 
 
 @app.command()
-def seed(data_dir: DataDir = None) -> None:
+def seed(
+    profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None, data_dir: DataDir = None
+) -> None:
     """Load the demo company into the backends that the settings name."""
     from infra.seed.load import load_company
 
-    load_company(data_dir)
+    load_company(profile, data_dir)
 
 
 @app.command()

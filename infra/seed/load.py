@@ -48,8 +48,8 @@ def _company_document(entry: dict[str, Any], stage: dict[str, Any]) -> NewDocume
 
 
 def project_documents() -> Iterator[list[NewDocument]]:
-    """README and docs of this project, public to the demo company."""
-    for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]:
+    """README and docs of this project, public to the demo company. An image has none."""
+    for path in [*PROJECT.glob("README.md"), *sorted((PROJECT / "docs").rglob("*.md"))]:
         relative = str(path.relative_to(PROJECT))
         document = NewDocument(
             tenant=TENANT,
@@ -99,9 +99,10 @@ async def wait_indexed(settings: CommonSettings, within: float) -> float:
     return time.monotonic() - started
 
 
-def load_company(data_dir: Path | None) -> None:
+def load_company(profile: str | None, data_dir: Path | None) -> None:
     """Accept and index everything, with a progress bar. It is safe to repeat."""
-    settings = load_settings(CommonSettings, **({"data_dir": data_dir} if data_dir else {}))
+    given = {"profile": profile, "data_dir": data_dir}
+    settings = load_settings(CommonSettings, **{name: value for name, value in given.items() if value is not None})
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
 

@@ -1,4 +1,4 @@
-"""The rights of infra/kubernetes/devops-rbac-read-only.yaml on a real API server: enough, and not one too many."""
+"""The rights of infra/kubernetes/base/devops/rbac-read-only.yaml on a real API server: enough, and not one too many."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,8 +13,9 @@ from tests.support.clusters import Place, audit_records, real
 from tests.support.operations import Served, ask, person, served
 from tests.support.rights import Account, account, kubeconfig_with, rights_of, rules_of, rules_without, serve_metrics
 
-READ_ONLY = Path(__file__).parents[2] / "infra" / "kubernetes" / "devops-rbac-read-only.yaml"
-IMPERSONATION = READ_ONLY.with_name("devops-rbac-impersonation.yaml")
+FOLDER = Path(__file__).parents[2] / "infra" / "kubernetes"
+READ_ONLY = FOLDER / "base/devops/rbac-read-only.yaml"
+IMPERSONATION = FOLDER / "components/devops-impersonation/rbac.yaml"
 CANARY = "canary-5d81c0"
 READS = {"get", "list"}
 

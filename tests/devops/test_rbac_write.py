@@ -1,4 +1,4 @@
-"""The rights of infra/kubernetes/devops-rbac-read-write.yaml on a real API server: enough, and not one too many.
+"""The rights of infra/kubernetes/components/devops-read-write/rbac.yaml on a real API server: enough, and not one too many.
 
 Everything is a server-side dry run, for which the API server asks for the same rights.
 """
@@ -20,7 +20,7 @@ from tests.support.clusters import Place, real
 from tests.support.rights import account, kubeconfig_with, rights_of, rules_of, rules_without
 
 FOLDER = Path(__file__).parents[2] / "infra" / "kubernetes"
-READ, WRITE = (FOLDER / f"devops-rbac-read-{mode}.yaml" for mode in ("only", "write"))
+READ, WRITE = FOLDER / "base/devops/rbac-read-only.yaml", FOLDER / "components/devops-read-write/rbac.yaml"
 LABELS = {"app": "x"}
 POD_SPEC = {"containers": [{"name": "app", "image": "example.com/app:1"}]}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": POD_SPEC}
