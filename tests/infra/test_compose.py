@@ -30,7 +30,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_is_valid() -> None:
-    PyCompose.from_yaml((FOLDER / "compose.yaml").read_text())
+    PyCompose.from_dict(COMPOSE)
     assert {"knowledge-base", "devops", "support-hub", "gateway", "observability", "all"} <= {
         profile for service in SERVICES.values() for profile in service["profiles"]
     }
