@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TABLE = "chunks"
+INDEX_CACHE_BYTES, METADATA_CACHE_BYTES = 256 * 2**20, 64 * 2**20
+"""Each change makes a version with entries of its own; Lance by itself would keep 7 GB of them."""
 
 _SHOWN = ["document_id", "version", "title", "section", "text", "number", "start", "end", "metadata"]
 _TRIES = 10
@@ -182,7 +184,10 @@ class LanceIndex:
         os.environ.setdefault("LANCEDB_LOG", "error")
         lancedb = await asyncio.to_thread(_load)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = await lancedb.connect_async(str(self._folder), read_consistency_interval=timedelta(0))
+        caches = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
+        self._connection = await lancedb.connect_async(
+            str(self._folder), read_consistency_interval=timedelta(0), session=caches
+        )
         try:
             table = await self._connection.create_table(TABLE, schema=_stored(self._dimension), exist_ok=True)
         except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from common.settings import CommonSettings
 from infra.cli.verticals import load_vertical, server_names
 from tests.services.kubectl import REMEDY, kubectl
 
@@ -98,6 +99,8 @@ def test_settings_and_commands_are_known(program: Path, overlay: str) -> None:
         assert {key for key in settings if key.startswith(own.upper())} <= known
         given = {key[len(own) :].lower(): value for key, value in settings.items() if key.startswith(own.upper())}
         vertical.settings(**{key: _read(value) for key, value in given.items()})
+        common = {f"TRIPTYCH_{field}".upper() for field in CommonSettings.model_fields}
+        assert {key for key in settings if not key.startswith(own.upper())} <= common
     for entry in objects:
         if entry["kind"] == "Deployment":
             [container] = entry["spec"]["template"]["spec"]["containers"]
@@ -107,6 +110,8 @@ def test_settings_and_commands_are_known(program: Path, overlay: str) -> None:
 
 
 def _read(value: str) -> Any:
+    if value.startswith("https://"):
+        return [value]
     return json.loads(value) if value[:1] in "{[" else value
 
 
