@@ -1,4 +1,4 @@
-"""The rights of infra/kubernetes/components/devops-read-write/rbac.yaml on a real API server: enough, and not one too many.
+"""The rights of components/devops-read-write/rbac.yaml on a real API server: enough, and not one too many.
 
 Everything is a server-side dry run, for which the API server asks for the same rights.
 """
