@@ -17,7 +17,9 @@ from common.security.tokens import DEVELOPMENT, OwnTokens
 from common.settings import CommonSettings
 
 JWKS_SECONDS = 300
-"""For so long the issuer's keys are kept; a new key is looked for at once, a withdrawn one is believed so long."""
+"""For so long the issuer's keys are kept, and a withdrawn one is believed; a new one is looked for before."""
+JWKS_PAUSE_SECONDS = 5.0
+"""Between two looks: tokens of unknown keys, which anybody can make up, must not turn into requests to the issuer."""
 
 
 def _access_token(token: str, principal: Principal, expires: float | None) -> AccessToken:
@@ -100,6 +102,7 @@ def _verifier(settings: CommonSettings, algorithm: str) -> JWTVerifier:
         issuer=settings.oauth_issuer,
         audience=settings.oauth_audience,
         algorithm=algorithm,
+        jwks_refresh_interval=JWKS_PAUSE_SECONDS,
     )
     # FastMCP has no setting for it, and keeps keys for an hour.
     verifier._cache_ttl = JWKS_SECONDS
