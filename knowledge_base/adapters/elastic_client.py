@@ -18,6 +18,8 @@ CONNECTIONS = 20
 PAGE = 1_000
 BULK_OPERATIONS, BULK_BYTES = 500, 5 * 1024 * 1024
 """A bulk request has at most so many."""
+BULK_SECONDS = 60.0
+"""For one bulk request of a worker, longer than anybody waits for a search; a caller's deadline still counts."""
 BULK_TRIES, BULK_PAUSE_SECONDS, BULK_LONGEST_PAUSE_SECONDS = 8, 0.1, 5.0
 """For what the server refuses since it is busy, or since the index is just being replaced."""
 _BUSY = (429, 503)
@@ -115,7 +117,7 @@ async def bulk(client: "AsyncElasticsearch", operations: Iterable[dict[str, Any]
     from elasticsearch.helpers import async_streaming_bulk
 
     sent = async_streaming_bulk(
-        client,
+        client.options(request_timeout=max(0.01, remaining(BULK_SECONDS))),
         operations,
         chunk_size=BULK_OPERATIONS,
         max_chunk_bytes=BULK_BYTES,
