@@ -107,7 +107,7 @@ def over_http(folder: Path, url: str, questions: Sequence[str], scope: AccessSco
         "KB_ELASTICSEARCH_INDEX": PREFIX,
         "KB_WORKER": "false",
     }
-    server = launch(["infra.cli.main", "serve", "knowledge-base"], folder / "server.log", keys, environment)
+    server = launch(["infra.cli", "serve", "knowledge-base"], folder / "server.log", keys, environment)
     latencies: list[float] = []
     try:
         for turn in range(rounds):
