@@ -23,7 +23,8 @@ AHEAD = Ahead()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.option.collectonly:
+    # One of several processes starts what its tests ask for: each knows all tests, and runs a part of them.
+    if session.config.option.collectonly or hasattr(session.config, "workerinput"):
         return
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     for fixture in sorted(needed & set(SLOW_TO_START)):
