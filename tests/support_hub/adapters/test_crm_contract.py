@@ -199,11 +199,13 @@ async def test_half_a_page_is_not_taken_for_a_whole_one(platform: Crm, crm: Runn
     [owner] = await platform.find_people(Contact(email=ticket.listing.email))
     assert len((await platform.conversation(ticket.record_id)).comments) == len(ticket.comments) > 1
     await fault(crm, platform.name, kind="partial_page")
-    for question in (
+    questions = [
         platform.search_tickets(TicketQuery(), 10),
         platform.tickets_of([owner], 100),
         platform.conversation(ticket.record_id),
-        platform.search_people("a", 10),
-    ):
+    ]
+    if platform.name != "salesforce":  # whose search for people tells no total
+        questions.append(platform.search_people("Dvořák", 2))
+    for question in questions:
         with pytest.raises(Unavailable):
             await question
