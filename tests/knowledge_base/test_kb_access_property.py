@@ -65,7 +65,7 @@ def test_exactly_what_may_be_read_is_shown(
 def test_exactly_what_may_be_read_is_shown_in_many_worlds(
     backend: Backend, kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    every_world(backend, kind, request, tmp_path_factory, 20)
+    every_world(backend, kind, request, tmp_path_factory, 10)
 
 
 Small = tuple[asyncio.Runner, KnowledgeBase, list[Item]]
