@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Vertical:
-    """Name as in commands (`knowledge-base`), tool prefix behind the gateway, and how to build it."""
+    """Name as in commands, tool prefix behind the gateway, and how to build it."""
 
     name: str
     prefix: str

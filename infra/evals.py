@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from common.people import create_keys
 from common.settings import CommonSettings, load_settings
 from common.tour import Stage
 from common.vertical import Vertical
+from infra.cli.verticals import load_part
 from infra.demo.servers import running, wait_ready
-from infra.seed.load import hand_in, wait_indexed
 
 INDEX_SECONDS = 900.0
 
@@ -85,12 +85,17 @@ def _serving(asked: Mapping[str, Evals], folder: str, console: Console) -> Itera
     settings = load_settings(CommonSettings)
     people = {person.name: person for evals in asked.values() for person in evals.people}
     tokens = asyncio.run(create_keys(settings, list(people.values())))
-    with running([(name, 0) for name in asked], Path(folder)) as servers:
-        with console.status("serving and indexing the documents of the demo company ..."):
+    parts = {name: load_part(name) for name in asked}
+    with ExitStack() as stack:
+        for part in parts.values():
+            os.environ |= {**part.settings, **stack.enter_context(part.beside(Path(folder)))}
+        servers = stack.enter_context(running([(name, 0) for name in asked], Path(folder)))
+        with console.status("serving the demo company ..."):
             for server in servers:
                 wait_ready(server)
-            asyncio.run(hand_in(settings))
-            asyncio.run(wait_indexed(settings, INDEX_SECONDS))
+            for part in parts.values():
+                asyncio.run(part.hand_in(settings))
+                asyncio.run(part.wait(settings, INDEX_SECONDS))
         yield {server.name: Stage(server.url, tokens) for server in servers}
 
 

@@ -114,7 +114,7 @@ async def _connected(servers: dict[str, str], key: str, needed: bool) -> AsyncIt
         if not clients:
             raise Unavailable(
                 "No server of the suite runs on this machine.",
-                "Start one: `make demo`, or `triptych serve knowledge-base`.",
+                "Start one: `make demo`, or `triptych serve NAME`.",
             )
         yield Toolbox(clients)
 

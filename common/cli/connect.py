@@ -65,14 +65,14 @@ def connect(
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="merge it into this project's configuration file")] = False,
     bundle: Annotated[Path | None, typer.Option(help="claude-desktop: write a bundle to open with it")] = None,
-    server: Annotated[str, typer.Option(help="for --bundle: which server it starts")] = "knowledge-base",
+    server: Annotated[str | None, typer.Option(help="for --bundle: which server it starts; default: its name")] = None,
 ) -> None:
     """Print the configuration that connects a client, or write it into this folder.
 
-    Example: triptych connect claude-desktop --bundle knowledge-base.mcpb
+    Example: triptych connect claude-desktop --bundle out.mcpb --server NAME
     """
     if bundle is not None:
-        _bundle(client, bundle, server)
+        _bundle(client, bundle, server or bundle.stem)
         return
     key = key or PLACEHOLDERS.get(client, "${TRIPTYCH_API_KEY}")
     document = configuration(client, name, url, key)

@@ -59,7 +59,7 @@ def write_bundle(path: Path, server: str) -> None:
     """Write the bundle; it holds no key: over stdio the server acts as the identity of its settings."""
     if path.suffix != ".mcpb":
         raise InvalidInput(f"{path} is no name of a bundle.", "Let it end in .mcpb.")
-    if not re.fullmatch(r"[a-z][a-z-]*", server):
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", server):
         raise InvalidInput(f"{server} is no server.", "`triptych serve --help` lists them.")
     draft = path.with_suffix(".draft")
     with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as bundle:

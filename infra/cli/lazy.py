@@ -6,13 +6,15 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from infra.cli.verticals import COMMANDS
+
 
 class LazyGroup(TyperGroup):
     """Knows where the commands are, and imports one when it is asked for."""
 
     modules: ClassVar[dict[str, str]] = {name: f"common.cli.{name}" for name in ("audit", "connect", "keys", "token")}
-    modules["crm"] = "infra.cli.crm"
     modules["dead-letters"] = "infra.cli.dead_letters"
+    modules |= COMMANDS
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *self.modules]

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,11 @@ for vertical in map(load_vertical, vertical_names()):
 
 Name = StrEnum("Name", {name: name for name in vertical_names()})  # type: ignore[misc]
 Server = StrEnum("Server", {name: name for name in server_names()})  # type: ignore[misc]
+PORTS = ", ".join(
+    f"{port} {name}" for port, name in sorted((load_vertical(name).port, name) for name in server_names())
+)
+ONLY: Any = server_names()[0] if len(server_names()) == 1 else ...
+"""Where there is one server, nobody has to name it."""
 
 
 class Transport(StrEnum):
@@ -41,27 +46,19 @@ class Profile(StrEnum):
 DataDir = Annotated[Path | None, typer.Option(help="folder of the embedded profile; default: TRIPTYCH_DATA_DIR")]
 
 
-@app.command()
+@app.command(epilog=f"Example: triptych serve {next(iter(Server))}")
 def serve(
-    name: Annotated[Server, typer.Argument(help="which server")],
+    name: Annotated[Server, typer.Argument(help="which server")] = ONLY,
     transport: Annotated[Transport, typer.Option(help="http, or stdio for a client that starts it")] = Transport.http,
     host: Annotated[str, typer.Option(help="address to bind; other than loopback only behind TLS")] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="default: 8000 gateway, 8001 knowledge-base, 8002 devops, 8003 support-hub", min=0, max=65535
-        ),
-    ] = None,
+    port: Annotated[int | None, typer.Option(help=f"default: {PORTS}", min=0, max=65535)] = None,
     profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
     data_dir: DataDir = None,
     workers: Annotated[int, typer.Option(help="processes that serve from one port", min=1, max=64)] = 1,
     tls_cert: Annotated[Path | None, typer.Option(help="certificate with its chain, PEM; or TRIPTYCH_TLS_CERT")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="its key, PEM; or TRIPTYCH_TLS_KEY")] = None,
 ) -> None:
-    """Run a server until Ctrl-C.
-
-    Example: triptych serve knowledge-base --port 8001
-    """
+    """Run a server until Ctrl-C."""
     pause_collection()
     from common.cli.serve import serve_vertical
 
@@ -71,13 +68,13 @@ def serve(
 
 @app.command()
 def worker(
-    name: Annotated[Name, typer.Argument(help="whose jobs")],
+    name: Annotated[Name, typer.Argument(help="whose jobs")] = ONLY,
     profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run a background worker until Ctrl-C; start as many as you like.
 
-    A server works on its own jobs, too, unless KB_WORKER=false.
+    A server works on its own jobs, too, unless its settings say otherwise.
     """
     pause_collection()
     from common.cli.worker import run_worker
@@ -113,7 +110,7 @@ def ask(
 ) -> None:
     """Ask Claude, with the read-only tools of the running servers. Needs ANTHROPIC_API_KEY.
 
-    Example: triptych ask "How long is the warranty of the kettle, and where does it say so?"
+    Example: triptych ask "Whom do I ask about a delivery, and where does it say so?"
     """
     from common.cli.ask import run_ask
 
@@ -129,10 +126,7 @@ def evals(
     url: Annotated[str | None, typer.Option(help="a running server with the demo company")] = None,
     keys: Annotated[Path | None, typer.Option(help='for --url: a file {"alice": "tk_...", ...}')] = None,
 ) -> None:
-    """Ask questions whose answers are known, and score what comes back. Exit 0 only if it is good enough.
-
-    Example: triptych evals --vertical knowledge-base
-    """
+    """Ask questions whose answers are known, and score what comes back. Exit 0 only if it is good enough."""
     from infra.evals import run_evals
 
     names = [vertical] if vertical else vertical_names()

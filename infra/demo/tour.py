@@ -14,27 +14,29 @@ from common.security.audit import audit_database_url, checkpoint_path, tail, ver
 from common.security.signing import load_signing_key
 from common.settings import CommonSettings
 from common.tour import Narrator, Stage
+from infra.demo.part import Safety
 
 
-async def tell_safety(narrator: Narrator, stage: Stage, settings: CommonSettings) -> None:
+async def tell_safety(narrator: Narrator, stage: Stage, settings: CommonSettings, safety: Safety) -> None:
     """Tools, keys, eras, audit."""
-    await _not_allowed_is_not_there(narrator, stage)
-    await _both_eras(narrator, stage)
-    await _errors_tell_nothing(narrator, stage)
+    await _not_allowed_is_not_there(narrator, stage, safety)
+    await _both_eras(narrator, stage, safety)
+    await _errors_tell_nothing(narrator, stage, safety)
     await _revoked_key(narrator, stage, settings)
-    await _audit(narrator, settings)
+    await _audit(narrator, settings, safety)
 
 
-async def _not_allowed_is_not_there(narrator: Narrator, stage: Stage) -> None:
+async def _not_allowed_is_not_there(narrator: Narrator, stage: Stage, safety: Safety) -> None:
     narrator.chapter("Safety: what is not allowed is not there", "Policy decides by role which tools there are.")
-    async with stage.client("alice") as alice, stage.client("pat") as pat:
-        hers = {tool.name for tool in await alice.list_tools()}
-        his = {tool.name for tool in await pat.list_tools()}
-        narrator.answer(f"(editor) {', '.join(sorted(hers))}", "alice")
-        narrator.answer(f"(user) {', '.join(sorted(his))}", "pat")
-        narrator.check("add_document" in hers and "add_document" not in his, "pat has no add_document")
-        refused, unknown = [await _error(pat, name) for name in ("add_document", "no_such_tool")]
-        same = refused.replace("add_document", "...") == unknown.replace("no_such_tool", "...")
+    writer, reader, hidden = safety.writer, safety.reader, safety.hidden
+    async with stage.client(writer) as one, stage.client(reader) as other:
+        first = {tool.name for tool in await one.list_tools()}
+        second = {tool.name for tool in await other.list_tools()}
+        narrator.answer(", ".join(sorted(first)), writer)
+        narrator.answer(", ".join(sorted(second)), reader)
+        narrator.check(hidden in first and hidden not in second, f"{reader} has no {hidden}")
+        refused, unknown = [await _error(other, name) for name in (hidden, "no_such_tool")]
+        same = refused.replace(hidden, "...") == unknown.replace("no_such_tool", "...")
         narrator.check(bool(refused) and same, "calling it is answered as for a tool that does not exist")
 
 
@@ -46,22 +48,23 @@ async def _error(client: Client[Any], tool: str, **arguments: object) -> str:
     return ""
 
 
-async def _both_eras(narrator: Narrator, stage: Stage) -> None:
+async def _both_eras(narrator: Narrator, stage: Stage, safety: Safety) -> None:
     narrator.chapter("Both protocol eras", "Clients of 2025-11-25 and 2026-07-28 get the same answer from one server.")
     answers = []
     for mode in ("auto", "legacy"):
-        async with Client(f"{stage.url}/mcp", auth=stage.tokens["pat"], mode=mode) as client:
-            result = await client.call_tool("search", {"query": "warranty"})
-            answers.append([item["citation"] for item in result.structured_content["items"]])
-    narrator.check(answers[0] == answers[1] and bool(answers[0]), "the citations are the same")
+        async with Client(f"{stage.url}/mcp", auth=stage.tokens[safety.reader], mode=mode) as client:
+            result = await client.call_tool(safety.read[0], dict(safety.read[1]))
+            answers.append(safety.answered(result.structured_content))
+    narrator.check(answers[0] == answers[1] and bool(answers[0]), f"what {safety.read[0]} answers is the same")
 
 
-async def _errors_tell_nothing(narrator: Narrator, stage: Stage) -> None:
+async def _errors_tell_nothing(narrator: Narrator, stage: Stage, safety: Safety) -> None:
     narrator.chapter("Errors say what to do, and nothing else", "Wrong arguments are named, their values never.")
-    async with stage.client("pat") as client:
-        text = await _error(client, "search", query="warranty", limit="hunter2")
+    tool, arguments, name, value = safety.wrong
+    async with stage.client(safety.reader) as client:
+        text = await _error(client, tool, **arguments, **{name: value})
     narrator.answer(text)
-    narrator.check("limit" in text and "hunter2" not in text, "the argument is named, its value is not")
+    narrator.check(name in text and value not in text, "the argument is named, its value is not")
 
 
 async def _revoked_key(narrator: Narrator, stage: Stage, settings: CommonSettings) -> None:
@@ -91,18 +94,19 @@ def _status(url: str, token: str) -> int:
         return error.code
 
 
-async def _audit(narrator: Narrator, settings: CommonSettings) -> None:
+async def _audit(narrator: Narrator, settings: CommonSettings, safety: Safety) -> None:
     narrator.chapter("The audit log", "Every call stands in a chain of hashes: intent before it ran, outcome after.")
     engine = create_engine(audit_database_url(settings))
     try:
         async with asyncio.timeout(20):
-            while not (records := await tail(engine, 5, action="add_document")):
+            while not (records := await tail(engine, 5, action=safety.audited)):
                 await asyncio.sleep(0.1)
             key, checkpoints = load_signing_key(settings), checkpoint_path(settings)
             while not (report := await verify(engine, key, checkpoints)).checkpoints:
                 await asyncio.sleep(0.5)
     finally:
         await engine.dispose()
-    narrator.check(any(record["subject"] == "alice" for record in records), "what alice added stands under her name")
+    theirs = any(record["subject"] == safety.writer for record in records)
+    narrator.check(theirs, f"{safety.audited} of {safety.writer} stands under that name")
     narrator.answer(f"records: {report.records}, writers: {report.writers}, signed checkpoints: {report.checkpoints}")
     narrator.check(not report.problems, "the chain is intact")

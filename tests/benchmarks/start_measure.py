@@ -14,7 +14,7 @@ from common.security.access import Access, AccessScope
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
 from infra.demo.servers import is_ready, start_server, stop_server
-from infra.seed.load import TENANT
+from infra.seed.documents import TENANT
 from knowledge_base.bootstrap import build_knowledge_base, opened
 from knowledge_base.documents import NewDocument
 from knowledge_base.settings import KnowledgeBaseSettings
