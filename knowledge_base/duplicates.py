@@ -1,8 +1,8 @@
 """Documents whose passages say the same become one answer that names the others."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from heapq import nlargest, nsmallest
 
 from knowledge_base.documents import Hit
 from knowledge_base.ranking import Ranked
@@ -30,12 +30,18 @@ class Answer:
 class _Passage:
     answer: Answer
     runs: frozenset[str]
-    numbers: tuple[str, ...]
+    numbers: Sequence[str]
+
+    @property
+    def size(self) -> int:
+        return len(self.runs)
 
     def says_the_same(self, other: "_Passage") -> bool:
         # A price or a date makes all the difference.
+        if self.numbers != other.numbers or min(self.size, other.size) < SAME * max(self.size, other.size):
+            return False
         common = len(self.runs & other.runs)
-        return self.numbers == other.numbers and common >= SAME * (len(self.runs) + len(other.runs) - common)
+        return common >= SAME * (self.size + other.size - common)
 
 
 def collapsed(ranked: Ranked) -> list[Answer]:
@@ -58,7 +64,7 @@ def _passage(answer: Answer) -> _Passage | None:
     if len(words) < MIN_WORDS:
         return None
     runs = frozenset(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
-    return _Passage(answer, runs, tuple(word for word in words if any(map(str.isdigit, word))))
+    return _Passage(answer, runs, [word for word in words if not word.isalpha()])
 
 
 def _first(passage: _Passage, known: dict[str, list[_Passage]]) -> _Passage | None:
@@ -66,11 +72,12 @@ def _first(passage: _Passage, known: dict[str, list[_Passage]]) -> _Passage | No
 
     Only passages that share one of their first or last runs in the alphabet are compared.
     """
-    sketch = {*nsmallest(_SKETCH, passage.runs), *nlargest(_SKETCH, passage.runs)}
-    for run in sorted(sketch):
-        for earlier in known.get(run, ()):
-            if passage.says_the_same(earlier):
-                return earlier
+    runs = sorted(passage.runs)
+    sketch = {*runs[:_SKETCH], *runs[-_SKETCH:]}
+    candidates = {id(earlier): earlier for run in sorted(sketch) for earlier in known.get(run, ())}
+    for earlier in candidates.values():
+        if passage.says_the_same(earlier):
+            return earlier
     for run in sketch:
         known.setdefault(run, []).append(passage)
     return None

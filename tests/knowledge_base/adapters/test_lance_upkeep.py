@@ -49,7 +49,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def trained_on(index: LanceIndex) -> list[int]:
-    return await lance_upkeep._trained(await index._open())
+    there = await lance_upkeep._vector_indices(await index._open())
+    return [int(name.removeprefix(lance_upkeep.VECTOR_INDEX)) for name in there]
 
 
 async def test_a_vector_index_comes_with_size_is_trained_again_with_growth_and_answers_as_before(
@@ -73,6 +74,21 @@ async def test_a_vector_index_comes_with_size_is_trained_again_with_growth_and_a
         assert sum(shares) / len(shares) >= 0.95
     [hit] = await index.search_vector(everything[0].vector, ANN, 1)
     assert hit.score == pytest.approx(1.0, abs=1e-5)  # of the vector itself, not of its eight bits
+    await index.close()
+
+
+async def test_many_rounds_of_tidying_leave_few_segments_and_files(tmp_path: Path, small: None) -> None:
+    index = LanceIndex(tmp_path, DIMENSION)
+    await index.add(rows(0, ROWS))
+    await index.tidy(at_once=False)
+    table = await index._open()
+    for number in range(lance_upkeep.TOO_MANY_SEGMENTS + 2):
+        await index.set_access("acme", f"d{number}", Access(groups=frozenset({"others"})))
+        await index.tidy(at_once=True)
+    [segments] = (await lance_upkeep._vector_indices(table)).values()
+    files = (await table.stats())["fragment_stats"]["num_fragments"]
+    assert max(segments, files) <= 3
+    assert await index.count() == ROWS
     await index.close()
 
 
