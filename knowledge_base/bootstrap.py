@@ -37,6 +37,8 @@ from knowledge_base.adapters.objects import Objects
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
 from knowledge_base.adapters.onnx_reranker import OnnxReranker
 from knowledge_base.adapters.parser import IsolatedParser
+from knowledge_base.adapters.pinecone_client import PineconeAccess
+from knowledge_base.adapters.pinecone_index import PineconeIndex
 from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.adapters.sql_sources import SqlSources
 from knowledge_base.buckets import Bucket, BucketSync
@@ -164,6 +166,13 @@ def build_index(settings: KnowledgeBaseSettings, folder: Path, embedder: Embedde
             timeout_seconds=settings.elasticsearch_timeout_seconds,
         )
         return ElasticIndex(access, settings.elasticsearch_index, embedder.model, embedder.dimension)
+    if settings.index == "pinecone" and settings.pinecone_api_key is not None:
+        if find_spec("pinecone") is None:
+            raise SettingsError("KB_INDEX=pinecone needs its driver: pip install 'triptych[knowledge-base]'")
+        hosted = PineconeAccess(
+            settings.pinecone_api_key, settings.pinecone_index, settings.pinecone_url, settings.pinecone_timeout_seconds
+        )
+        return PineconeIndex(hosted, embedder.model, embedder.dimension)
     # Vectors of different models cannot be compared: each has its index, so that one is filled while another serves.
     name = "index" if embedder.model == DEFAULT_MODEL else f"index-{re.sub(r'[^A-Za-z0-9.-]+', '-', embedder.model)}"
     return LanceIndex(folder / name, embedder.dimension)

@@ -19,7 +19,9 @@ class KnowledgeBaseSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="KB_", env_file=".env", extra="ignore", frozen=True)
 
-    index: Literal["lance", "elasticsearch"] = Field("lance", description="search index; lance: embedded, in data_dir")
+    index: Literal["lance", "elasticsearch", "pinecone"] = Field(
+        "lance", description="search index; lance: embedded, in data_dir"
+    )
     elasticsearch_url: CommaList = Field([], description="https://host:9200, of one node or several")
     elasticsearch_api_key: SecretStr | None = Field(None, description="or give username and password")
     elasticsearch_username: str | None = Field(None, description="who signs in, if there is no API key")
@@ -29,6 +31,14 @@ class KnowledgeBaseSettings(Settings):
         "triptych-kb", pattern=r"^[a-z0-9][a-z0-9-]{0,99}$", description="what names of indices begin with"
     )
     elasticsearch_timeout_seconds: float = Field(10.0, gt=0, le=60, description="deadline of one request to it")
+    pinecone_api_key: SecretStr | None = Field(None, description="key of the project that has the index")
+    pinecone_index: str = Field(
+        "triptych-kb", pattern=r"^[a-z0-9][a-z0-9-]{0,44}$", description="an index of dense and sparse vectors"
+    )
+    pinecone_url: str = Field(
+        "https://api.pinecone.io", pattern=r"^https?://", description="control plane, which knows where the index is"
+    )
+    pinecone_timeout_seconds: float = Field(10.0, gt=0, le=60, description="deadline of one request to it")
     catalog: Literal["sqlite", "postgres", "mongodb"] = Field(
         "sqlite", description="catalogue of documents, and the jobs; sqlite: embedded, in data_dir"
     )
@@ -88,6 +98,15 @@ class KnowledgeBaseSettings(Settings):
                 raise ValueError("KB_ELASTICSEARCH_URL must hold no password: use KB_ELASTICSEARCH_PASSWORD")
             if signs_in and url.scheme == "http" and url.hostname not in _THIS_MACHINE:
                 raise ValueError("KB_ELASTICSEARCH_URL must be https: secrets are not sent in the clear")
+        return self
+
+    @model_validator(mode="after")
+    def _pinecone_is_usable(self) -> Self:
+        if self.index == "pinecone" and self.pinecone_api_key is None:
+            raise ValueError("KB_INDEX=pinecone needs KB_PINECONE_API_KEY")
+        url = urlsplit(self.pinecone_url)
+        if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+            raise ValueError("KB_PINECONE_URL must be https: secrets are not sent in the clear")
         return self
 
     @model_validator(mode="after")

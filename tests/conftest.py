@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import aws, azure, elasticsearch, kubernetes, mongodb, postgres, redis, s3, typescript_domain
+from tests.services import (
+    aws,
+    azure,
+    elasticsearch,
+    kubernetes,
+    mongodb,
+    pinecone,
+    postgres,
+    redis,
+    s3,
+    typescript_domain,
+)
 from tests.services.ahead import Ahead, Start, stop
 
 SLOW_TO_START: dict[str, tuple[str, Start]] = {
@@ -110,6 +121,13 @@ def mongodb_database(mongodb_url: str) -> str:
 def elasticsearch_url() -> Iterator[str]:
     """A node of its own; tests take index names of their own."""
     yield from service("elasticsearch", elasticsearch.REMEDY, elasticsearch.start)
+
+
+@pytest.fixture(scope="session")
+def pinecone_url() -> Iterator[str]:
+    """The control plane of a stand-in; tests make indices of their own."""
+    with pinecone.serving() as found:
+        yield found.url
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def every_world(
                     await check(knowledge_base, world, question)
 
         url = server_of(backend, request)
-        with pytest.MonkeyPatch.context() as patch, index_settings(backend, url) as given:
+        with pytest.MonkeyPatch.context() as patch, index_settings(backend, url, HashEmbedder.dimension) as given:
             patch.setattr(bootstrap, "OnnxEmbedder", HashEmbedder)
             asyncio.run(run(given))
 
@@ -79,7 +79,11 @@ def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     world = [Item(tenant, f"d{n}", access, access, ({"n": n},)) for n, (tenant, access) in enumerate(rights)]
     backend, kind = request.param
     url = server_of(backend, request)
-    with index_settings(backend, url) as given, asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+    with (
+        index_settings(backend, url, HashEmbedder.dimension) as given,
+        asyncio.Runner() as runner,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(bootstrap, "OnnxEmbedder", HashEmbedder)
         choosing = settings_of(kind, request)
         more = runner.run(choosing.__aenter__())

@@ -184,7 +184,7 @@ async def finds_what_may_be_read(index: ChunkIndex, world: World) -> None:
 def test_it_finds_exactly_what_the_scope_may_read(
     backend: Backend, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    every_world(backend, server_of(backend, request), tmp_path_factory, 2)
+    every_world(backend, server_of(backend, request), tmp_path_factory, 1 if backend == "pinecone" else 2)
 
 
 @pytest.mark.slow
