@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, Field
 
 from common.security.untrusted import untrusted
-from devops.events import EventPage
+from devops.events import Event, EventPage
 from devops.kinds import Kind
 from devops.metrics import PodUse, Series
 from devops.pods import condition
@@ -69,6 +69,12 @@ class EventEntry(BaseModel):
 class EventList(ListAnswer):
     items: list[EventEntry]
     complete: bool = Field(description="false: there are more events than one call looks at; name a namespace")
+
+
+class FollowedEvents(ListAnswer):
+    items: list[EventEntry] = Field(description="oldest first")
+    resume: str = Field(description="give it to the next call: it goes on here, without loss or doubles")
+    ended: str
 
 
 class NodeEntry(BaseModel):
@@ -152,22 +158,23 @@ def pod_list(page: Page) -> PodList:
     return PodList.model_construct(cluster=shown(page.cluster), items=items, next_cursor=page.next_cursor)
 
 
+def event_shown(event: Event) -> EventEntry:
+    """An event; its message is data."""
+    message = untrusted(event.message, MAX_MESSAGE)
+    return EventEntry(
+        time=event.time,
+        namespace=event.namespace,
+        type=event.type,
+        reason=event.reason,
+        about=event.about,
+        message=message.text,
+        count=event.count,
+        suspicious=message.suspicious,
+    )
+
+
 def event_list(page: EventPage) -> EventList:
-    items = []
-    for event in page.items:
-        message = untrusted(event.message, MAX_MESSAGE)
-        items.append(
-            EventEntry(
-                time=event.time,
-                namespace=event.namespace,
-                type=event.type,
-                reason=event.reason,
-                about=event.about,
-                message=message.text,
-                count=event.count,
-                suspicious=message.suspicious,
-            )
-        )
+    items = [event_shown(event) for event in page.items]
     return EventList(cluster=shown(page.cluster), items=items, next_cursor=page.next_cursor, complete=page.complete)
 
 

@@ -4,18 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from devops.names import NAME_PATTERN, NAMESPACE_PATTERN
+from devops.names import NamespaceName, ObjectName
 
-ClusterName = Annotated[str | None, Field(description="name of a cluster; default: the first one", max_length=100)]
-Namespace = Annotated[str, Field(description="namespace", pattern=NAMESPACE_PATTERN, max_length=63)]
-AnyNamespace = Annotated[
-    str | None, Field(description="default: all that you may see", pattern=NAMESPACE_PATTERN, max_length=63)
-]
-Name = Annotated[str, Field(description="name, as the lists give it", pattern=NAME_PATTERN, max_length=253)]
-OptionalName = Annotated[
-    str | None, Field(description="name, as the lists give it", pattern=NAME_PATTERN, max_length=253)
-]
-NodeName = Annotated[str | None, Field(description="only this node", pattern=NAME_PATTERN, max_length=253)]
+ClusterName = Annotated[str | None, Field(description="default: the first cluster", max_length=100)]
+Namespace = Annotated[NamespaceName, Field(description="namespace", max_length=63)]
+AnyNamespace = Annotated[NamespaceName | None, Field(description="default: all that you may see", max_length=63)]
+Name = Annotated[ObjectName, Field(description="name, as the lists give it", max_length=253)]
+OptionalName = Annotated[ObjectName | None, Field(description="name, as the lists give it", max_length=253)]
+NodeName = Annotated[ObjectName | None, Field(description="only this node", max_length=253)]
 Labels = Annotated[dict[str, str], Field(description='only with these labels, as {"app": "web-portal"}', max_length=10)]
 Unhealthy = Annotated[bool, Field(description="only what is not as it should be")]
 Limit = Annotated[int, Field(description="entries a page", ge=1, le=500)]

@@ -18,6 +18,8 @@ from devops.cursors import Cursors
 from devops.details import Details
 from devops.diagnosis.gather import Gatherer
 from devops.events import Events
+from devops.live_events import LiveEvents
+from devops.live_logs import LiveLogs
 from devops.logs import Logs
 from devops.metrics import Metrics
 from devops.reading import Reading
@@ -41,6 +43,8 @@ class Devops:
     events: Events
     metrics: Metrics
     gatherer: Gatherer
+    live_logs: LiveLogs
+    live_events: LiveEvents
 
 
 def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -> Devops:
@@ -63,6 +67,8 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -
         events=Events(clusters, cursors),
         metrics=Metrics(clusters, details, history),
         gatherer=Gatherer(details, logs),
+        live_logs=LiveLogs(clusters, logs, cursors, settings.impersonate),
+        live_events=LiveEvents(clusters, cursors, settings.impersonate),
     )
 
 
@@ -101,4 +107,6 @@ async def opened(devops: Devops) -> AsyncIterator[Devops]:
             await cluster.open()
         if devops.history is not None:
             stack.push_async_callback(devops.history.close)
+        for feeds in (devops.live_logs.feeds, devops.live_events.feeds):
+            stack.push_async_callback(feeds.close)
         yield devops

@@ -26,14 +26,14 @@ from devops.changes.operations import Cordon, Delete, Drain, Operation, Restart,
 from devops.changes.service import Changes
 from devops.changes.states import State
 from devops.kinds import KINDS, NODE, Kind
-from devops.names import NAME_PATTERN, NAMESPACE_PATTERN
+from devops.names import NamespaceName, ObjectName
 
 CHANGES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=False, openWorldHint=False)
 READS = ToolAnnotations(readOnlyHint=True, idempotentHint=True, openWorldHint=False)
 STOPS = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHint=True, openWorldHint=False)
-Cluster = Annotated[str | None, Field(description="name of a cluster; default: the first one", max_length=100)]
-Namespace = Annotated[str, Field(description="namespace", pattern=NAMESPACE_PATTERN, max_length=63)]
-Name = Annotated[str, Field(description="name of the object", pattern=NAME_PATTERN, max_length=253)]
+Cluster = Annotated[str | None, Field(description="default: the first cluster", max_length=100)]
+Namespace = Annotated[NamespaceName, Field(description="namespace", max_length=63)]
+Name = Annotated[ObjectName, Field(description="name of the object", max_length=253)]
 ChangeId = Annotated[str, Field(description="change_id of the answer that planned it", pattern=r"^chg-[0-9a-f]{16}$")]
 Digest = Annotated[str, Field(description="digest of the change", pattern=r"^[0-9a-f]{64}$")]
 Workload = Annotated[WorkloadKind, Field(description="kind of the workload")]
@@ -134,7 +134,7 @@ def _add_workload_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
     async def set_image(
         namespace: Namespace,
         name: Name,
-        container: Annotated[str, Field(description="container of the pod", pattern=NAME_PATTERN, max_length=63)],
+        container: Annotated[ObjectName, Field(description="container of the pod", max_length=63)],
         image: Annotated[str, Field(description="image with tag or digest", min_length=1, max_length=512)],
         context: Context,
         kind: Workload = "Deployment",

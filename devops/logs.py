@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from devops.ports import Cluster, LogQuery, Manifest, Query
 MAX_PODS = 20
 MAX_AT_ONCE = 8
 MAX_LINE = 2000
+KEY_LINE = 60
+"""Characters of a line of a private key in PEM form; all but the last one have 64."""
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/]{4,}={0,2}")
 MIN_BYTES = 4096
 """Least that a pod gets of the bytes that all share."""
 
@@ -66,11 +70,11 @@ class Logs:
         """Of a pod or of a workload; raises InvalidInput, NotFound."""
         if (pod is None) == (workload is None):
             raise InvalidInput("Give either pod or workload.", "list_pods and list_workloads have their names.")
-        cluster, pods = await self._pods(principal, cluster_name, namespace, pod, workload)
+        cluster, pods = await self.pods(principal, cluster_name, namespace, pod, workload)
         queries = [
             LogQuery(namespace, item["metadata"]["name"], name, tail, 0, since_seconds, previous)
             for item in pods[:MAX_PODS]
-            for name in _containers(item, container)
+            for name in containers_of_pod(item, container)
         ]
         if not queries:
             raise NotFound(f"There is no container {container} in these pods.", _known(pods))
@@ -100,9 +104,10 @@ class Logs:
                 )
             )
 
-    async def _pods(
+    async def pods(
         self, principal: Principal, cluster_name: str | None, namespace: str, pod: str | None, workload: str | None
     ) -> tuple[Cluster, Sequence[Manifest]]:
+        """The pod, or all pods of the workload. Raises NotFound."""
         if pod is not None:
             found = await self._details.pod(principal, cluster_name, namespace, pod)
             return found.cluster, [found.item]
@@ -113,7 +118,8 @@ class Logs:
         return owner.cluster, pods
 
 
-def _containers(pod: Manifest, wanted: str | None) -> list[str]:
+def containers_of_pod(pod: Manifest, wanted: str | None) -> list[str]:
+    """Names of its containers, or the one that is wanted if it is there."""
     names = [container["name"] for container in pod["spec"]["containers"]]
     if wanted is None:
         return names
@@ -121,16 +127,31 @@ def _containers(pod: Manifest, wanted: str | None) -> list[str]:
 
 
 def _known(pods: Sequence[Manifest]) -> str:
-    return f"There is: {', '.join(sorted({name for pod in pods for name in _containers(pod, None)}))}."
+    return f"There is: {', '.join(sorted({name for pod in pods for name in containers_of_pod(pod, None)}))}."
 
 
 def parse(text: str, source: str) -> Iterator[Line]:
-    """Lines with their times; secrets are taken out line by line, private keys also where they span several."""
-    inside_key = False
-    for raw in text.splitlines():
+    """Lines with their times, without secrets."""
+    cleaner = Cleaner(source)
+    return (cleaner.line(raw) for raw in text.splitlines())
+
+
+class Cleaner:
+    """Takes secrets out of the lines of one source, one after the other: private keys also where they span several."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._inside_key = False
+        self._after_body = False
+
+    def line(self, raw: str) -> Line:
+        """The line as it may be shown."""
         time, _, rest = raw.partition(" ")
         begins, ends = "-----BEGIN" in rest and "PRIVATE KEY" in rest, "-----END" in rest
-        inside_key = inside_key or begins
-        clean = "[redacted]" if inside_key else str(redact(rest, MAX_LINE))
-        inside_key = inside_key and not ends
-        yield Line(time, source, clean)
+        inside = self._inside_key or begins
+        # A reader may begin in the middle of a key: its body is known by its look, its last line by the one before.
+        body = _KEY_BODY.fullmatch(rest.strip())
+        self._after_body = body is not None and (len(body[0]) >= KEY_LINE or self._after_body)
+        self._inside_key = inside and not ends
+        hidden = inside or self._after_body
+        return Line(time, self._source, "[redacted]" if hidden else str(redact(rest, MAX_LINE)))

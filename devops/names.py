@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from common.errors import InvalidInput, NotFound
 
@@ -17,8 +17,22 @@ _LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?")
 MAX_LABELS = 10
 
-NamespaceName = Annotated[str, Field(pattern=NAMESPACE_PATTERN, max_length=63)]
-ObjectName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=253)]
+
+def _checked(pattern: str, what: str) -> AfterValidator:
+    """Not a `pattern` of the schema: models gain nothing from reading it with every tool."""
+    compiled = re.compile(pattern)
+
+    def check(name: str) -> str:
+        # `$` alone would let a line break pass.
+        if not compiled.fullmatch(name):
+            raise ValueError(f"it is no {what}")
+        return name
+
+    return AfterValidator(check)
+
+
+NamespaceName = Annotated[str, _checked(NAMESPACE_PATTERN, "namespace")]
+ObjectName = Annotated[str, _checked(NAME_PATTERN, "name of Kubernetes")]
 
 
 def check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """What reading needs from a cluster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -48,19 +48,23 @@ class Objects:
 
     items: Sequence[Manifest]
     token: str | None = None
+    version: str = ""
+    """Of the whole list: where `watch` goes on."""
 
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines of one container."""
+    """Which lines of one container. `tail` None: all; what is over `max_bytes` is cut off at the end."""
 
     namespace: str
     pod: str
     container: str
-    tail: int
+    tail: int | None
     max_bytes: int
     since_seconds: int | None = None
     previous: bool = False
+    since_time: str | None = None
+    """RFC 3339; a second is the finest that counts."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Usage:
 
 
 class Cluster(Protocol):
-    """A cluster that can be read. Each call has a deadline; none sends anything but GET.
+    """A cluster that can be read. Each call but the two live ones has a deadline; none sends anything but GET.
 
     Raises NotFound, Denied (the server's own rights do not suffice), Unavailable, InvalidInput (a page token that has
     expired).
@@ -96,6 +100,17 @@ class Cluster(Protocol):
 
     async def logs(self, query: LogQuery) -> str:
         """Lines that begin with their time, RFC 3339."""
+        ...
+
+    def follow_log(self, query: LogQuery) -> AsyncGenerator[str, None]:
+        """The same lines and then those that follow, as they are written, until the container ends."""
+        ...
+
+    def watch(self, kind: Kind, query: Query, version: str) -> AsyncGenerator[Manifest, None]:
+        """Objects that are made or changed after this version, as it happens, until the cluster ends it.
+
+        Raises InvalidInput if the cluster does not know any more what happened since.
+        """
         ...
 
     async def pod_usage(self, query: Query) -> Sequence[Usage]:

@@ -46,6 +46,7 @@ from devops.detail_answers import (
     workload_detail,
 )
 from devops.diagnosis.rules import likely_causes
+from devops.live_tools import add_live_tools
 from devops.metrics import Metric
 from devops.settings import DevopsSettings
 
@@ -80,6 +81,7 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_listing_tools(server, devops)
     add_detail_tools(server, devops)
     add_log_tools(server, devops)
+    add_live_tools(server, devops.live_logs, devops.live_events, settings.max_log_bytes)
     if built is not None:
         tools = ChangeTools(built.changes, built.confirmations, common.public_url or base_url)
         add_change_tools(server, tools, settings.approve_by_tool == "on")

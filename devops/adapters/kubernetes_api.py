@@ -4,8 +4,9 @@ Answers stay JSON: typed lists cost three times as much. Reading and writing ada
 """
 
 import asyncio
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 POOL_SIZE = 20
+MAX_STREAMS = 500
+CONNECT_SECONDS = 10.0
 MAX_REASON = 500
 AGENT = "triptych-devops"
 """How the cluster's own audit log names this server."""
@@ -40,6 +43,8 @@ class KubernetesApi:
         self._timeout = timeout_seconds
         self._impersonate = impersonate
         self._client: ApiClient | None = None
+        self._streams: ApiClient | None = None
+        """Connections of their own, so that what stays open takes none from what is asked and answered."""
 
     async def open(self) -> None:
         """Read credentials. Raises SettingsError."""
@@ -56,10 +61,14 @@ class KubernetesApi:
         except (config.ConfigException, OSError, TypeError) as error:
             raise SettingsError(f"DEVOPS_KUBECONFIG or DEVOPS_CONTEXTS cannot be used: {error}") from None
         self._client = client.ApiClient(configuration)
+        configuration = copy.copy(configuration)
+        configuration.connection_pool_maxsize = MAX_STREAMS
+        self._streams = client.ApiClient(configuration)
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        for each in (self._client, self._streams):
+            if each is not None:
+                await each.close()
 
     async def get(self, path: str, params: Sequence[tuple[str, str]] = (), accept: str = JSON) -> bytes:
         """GET; the body."""
@@ -89,27 +98,57 @@ class KubernetesApi:
                 f"The cluster cannot be reached ({name}).", "Ask the operator; try again later."
             ) from None
 
+    async def lines(
+        self, path: str, params: Sequence[tuple[str, str]], max_line: int, accept: str = JSON
+    ) -> AsyncGenerator[bytes, None]:
+        """GET what does not end by itself, line by line; of a longer line the rest is dropped. Raises AppError."""
+        from aiohttp import ClientError, ClientTimeout
+
+        if self._streams is None:
+            raise RuntimeError("open the API first")
+        endless = ClientTimeout(total=None, connect=CONNECT_SECONDS)
+        try:
+            answer = await self._ask(self._streams, "GET", path, params, None, JSON, accept, endless)
+            async with answer.response as response:
+                if response.status >= 400:
+                    raise _error(response.status, await response.read(), response.headers.get("Retry-After"))
+                async for line in split(response.content.iter_any(), max_line):
+                    yield line
+        except (ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"The connection to the cluster broke ({type(error).__name__}).") from None
+
     async def _send(
         self, method: str, path: str, params: Sequence[tuple[str, str]], body: Any, content_type: str, accept: str
     ) -> bytes:
-        from multidict import CIMultiDict
-        from yarl import URL
-
         if self._client is None:
             raise RuntimeError("open the API first")
-        signed: dict[str, str] = {}
-        await self._client.update_params_for_auth(signed, [], ["BearerToken"], path, method, None)
-        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, "User-Agent": AGENT, **signed})
-        for name, value in self._impersonation():
-            headers.add(name, value)
-        url = URL(self._client.configuration.host + path).with_query(list(params))
-        answer = await self._client.rest_client.request(
-            method, str(url), headers=headers, body=body, _request_timeout=self._timeout
-        )
+        answer = await self._ask(self._client, method, path, params, body, content_type, accept, self._timeout)
         content: bytes = await answer.read()
         if answer.status >= 400:
             raise _error(answer.status, content, answer.headers.get("Retry-After"))
         return content
+
+    async def _ask(
+        self,
+        client: "ApiClient",
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        body: Any,
+        content_type: str,
+        accept: str,
+        limit: Any,
+    ) -> Any:
+        from multidict import CIMultiDict
+        from yarl import URL
+
+        signed: dict[str, str] = {}
+        await client.update_params_for_auth(signed, [], ["BearerToken"], path, method, None)
+        headers = CIMultiDict({"Accept": accept, "Content-Type": content_type, "User-Agent": AGENT, **signed})
+        for name, value in self._impersonation():
+            headers.add(name, value)
+        url = URL(client.configuration.host + path).with_query(list(params))
+        return await client.rest_client.request(method, str(url), headers=headers, body=body, _request_timeout=limit)
 
     def _impersonation(self) -> list[tuple[str, str]]:
         """The caller as the cluster's own RBAC knows people: subject and groups."""
@@ -123,6 +162,19 @@ class KubernetesApi:
             raise Denied("Names that begin with `system:` belong to the cluster; nobody acts as one.")
         groups = [("Impersonate-Group", group) for group in names[1:]]
         return [("Impersonate-User", principal.subject), *groups]
+
+
+async def split(chunks: AsyncIterable[bytes], max_line: int) -> AsyncGenerator[bytes, None]:
+    """Lines of what comes in pieces; memory is bounded by a piece and a line."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, last = chunk.split(b"\n")
+        for line in lines:
+            yield (rest + line)[:max_line]
+            rest = b""
+        rest = (rest + last)[:max_line]
+    if rest:
+        yield rest
 
 
 def _error(status: int, content: bytes, retry_after: str | None) -> AppError:

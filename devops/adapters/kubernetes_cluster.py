@@ -1,7 +1,8 @@
 """A real cluster behind the ports for reading. It sends GET and nothing else."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from common.errors import InvalidInput, NotFound, Unavailable
@@ -12,6 +13,10 @@ from devops.quantities import parse_quantity
 
 TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io"
 METRICS = "/apis/metrics.k8s.io/v1beta1"
+MAX_LINE = 64 * 1024
+MAX_OBJECT = 4 * 1024 * 1024
+WATCH_SECONDS = 300
+"""After which the API server ends a watch, and it is opened anew."""
 
 
 class KubernetesCluster:
@@ -37,7 +42,7 @@ class KubernetesCluster:
         page = json.loads(await self.api.get(kind.path(query.namespace), _params(query)))
         # Items of a list do not name their kind.
         items = [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page["items"]]
-        return Objects([without_secrets(item) for item in items], page["metadata"].get("continue") or None)
+        return Objects([without_secrets(item) for item in items], *_rest(page))
 
     async def table(self, kind: Kind, query: Query) -> Rows:
         page = json.loads(await self.api.get(kind.path(query.namespace), _params(query), TABLE))
@@ -46,22 +51,33 @@ class KubernetesCluster:
         return Rows(rows, page["metadata"].get("continue") or None)
 
     async def logs(self, query: LogQuery) -> str:
-        params = {
-            "container": query.container,
-            "tailLines": str(query.tail),
-            "limitBytes": str(query.max_bytes),
-            "timestamps": "true",
-            "previous": "true" if query.previous else "false",
-        }
-        if query.since_seconds is not None:
-            params["sinceSeconds"] = str(query.since_seconds)
-        path = f"/api/v1/namespaces/{query.namespace}/pods/{query.pod}/log"
+        params = [*_log_params(query), ("limitBytes", str(query.max_bytes))]
         try:
-            content = await self.api.get(path, list(params.items()), "*/*")
+            content = await self.api.get(_log_path(query), params, "*/*")
         except InvalidInput:
             # A container that has not started, or has no previous run, has no lines; that is no mistake of the caller.
             return ""
         return content.decode(errors="replace")
+
+    async def follow_log(self, query: LogQuery) -> AsyncGenerator[str, None]:
+        params = [*_log_params(query), ("follow", "true")]
+        try:
+            async with aclosing(self.api.lines(_log_path(query), params, MAX_LINE, "*/*")) as lines:
+                async for line in lines:
+                    yield line.decode(errors="replace")
+        except InvalidInput:
+            return
+
+    async def watch(self, kind: Kind, query: Query, version: str) -> AsyncGenerator[Manifest, None]:
+        params = [(key, value) for key, value in _params(query) if key not in ("limit", "continue")]
+        params += [("watch", "true"), ("resourceVersion", version), ("timeoutSeconds", str(WATCH_SECONDS))]
+        async with aclosing(self.api.lines(kind.path(query.namespace), params, MAX_OBJECT)) as lines:
+            async for line in lines:
+                change = json.loads(line)
+                if change["type"] == "ERROR":
+                    raise InvalidInput("The cluster has forgotten what happened since.", "Start again.")
+                if change["type"] in ("ADDED", "MODIFIED"):
+                    yield without_secrets(change["object"])
 
     async def pod_usage(self, query: Query) -> Sequence[Usage]:
         path = f"{METRICS}/namespaces/{query.namespace}/pods" if query.namespace else f"{METRICS}/pods"
@@ -78,6 +94,21 @@ class KubernetesCluster:
             return items
         except NotFound:
             raise Unavailable("This cluster serves no metrics (metrics.k8s.io).", "Install metrics-server.") from None
+
+
+def _rest(page: Mapping[str, Any]) -> tuple[str | None, str]:
+    return page["metadata"].get("continue") or None, page["metadata"].get("resourceVersion", "")
+
+
+def _log_path(query: LogQuery) -> str:
+    return f"/api/v1/namespaces/{query.namespace}/pods/{query.pod}/log"
+
+
+def _log_params(query: LogQuery) -> list[tuple[str, str]]:
+    params = [("container", query.container), ("timestamps", "true")]
+    params.append(("previous", "true" if query.previous else "false"))
+    given = {"tailLines": query.tail, "sinceSeconds": query.since_seconds, "sinceTime": query.since_time}
+    return params + [(name, str(value)) for name, value in given.items() if value is not None]
 
 
 def _params(query: Query) -> list[tuple[str, str]]:

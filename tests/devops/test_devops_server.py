@@ -11,7 +11,7 @@ from tests.support.operations import PRODUCTION, Served, ask, person, served
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 READS = {
     *("list_workloads", "get_workload", "list_pods", "get_pod", "get_logs"),
-    *("list_events", "list_nodes", "get_metrics", "diagnose"),
+    *("list_events", "list_nodes", "get_metrics", "diagnose", "follow_logs", "follow_events"),
 }
 PAGED = [("list_pods", 4), ("list_workloads", 4), ("list_events", 7), ("list_nodes", 3)]
 
@@ -203,6 +203,7 @@ async def test_every_answer_says_that_the_cluster_is_simulated(ops: Served) -> N
         calls: dict[str, dict[str, Any]] = {name: {} for name in READS if name.startswith("list")}
         calls |= {"get_workload": one, "diagnose": one, "get_logs": of, "get_metrics": of}
         calls["get_pod"] = {"namespace": PRODUCTION, "name": pod["name"]}
+        calls |= {"follow_logs": {**of, "seconds": 1}, "follow_events": {"seconds": 1}}
         assert set(calls) == READS
         for tool, arguments in calls.items():
             answer = await ask(alice, tool, **arguments)

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[2] / "infra" / "kubernetes"
 READ_ONLY = FOLDER / "base/devops/rbac-read-only.yaml"
 IMPERSONATION = FOLDER / "components/devops-impersonation/rbac.yaml"
 CANARY = "canary-5d81c0"
-READS = {"get", "list"}
+READS = {"get", "list", "watch"}
 
 
 @dataclass
@@ -77,6 +77,7 @@ async def limited(kubernetes_folder: Path, tmp_path: Path, monkeypatch: pytest.M
             **{"list_workloads": own, "list_pods": {}, "list_events": own, "list_nodes": {}},
             **{"get_workload": one, "diagnose": one, "get_pod": {"namespace": where, "name": pod}},
             **{"get_logs": {**own, "workload": "app"}, "get_metrics": own},
+            **{"follow_logs": {**own, "workload": "app", "seconds": 1}, "follow_events": {**own, "seconds": 1}},
         }
         async with served(tmp_path / "data") as ops:
             yield Limited(ops, place, limited, calls, kubernetes_folder)
@@ -96,6 +97,7 @@ async def test_every_tool_works_changes_nothing_and_reads_no_secret(limited: Lim
     assert answers["list_nodes"]["items"][0]["cpu_used"] == "100m"
     assert {item["memory"] for item in answers["get_metrics"]["items"]} == {"64Mi", None}
     assert "password=[redacted]" in answers["get_logs"]["text"]
+    assert "password=[redacted]" in answers["follow_logs"]["text"]
     assert answers["get_workload"]["config_maps"]["settings"]["LOG_LEVEL"] == "info"
     for tool, answer in answers.items():
         assert CANARY not in json.dumps(answer), tool
@@ -109,6 +111,7 @@ async def test_every_tool_works_changes_nothing_and_reads_no_secret(limited: Lim
 NEEDED_BY = {
     ("", "namespaces", "list"): "list_pods",
     ("", "events", "list"): "list_events",
+    ("", "events", "watch"): "follow_events",
     ("", "resourcequotas", "list"): "diagnose",
     ("", "pods", "get"): "get_pod",
     ("", "pods", "list"): "list_pods",

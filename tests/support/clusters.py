@@ -5,9 +5,11 @@ import contextlib
 import itertools
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +34,16 @@ class Place:
     cluster: Cluster
     create: Create
     namespace: str
+    log: Path | None = None
+    """In the real control plane: the file that all containers write to. The simulated ones write by the clock."""
+
+    async def write(self, *lines: str) -> None:
+        """Let the containers write, with the present time; the simulated ones do so by themselves."""
+        if self.log is not None:
+            with self.log.open("a") as file:
+                for line in lines:
+                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+                    file.write(f"{now} stdout F {line}\n")
 
     async def deploy(self, name: str, replicas: int = 2, behaviour: str = "", **container: Any) -> None:
         """A Deployment of one container."""
@@ -81,9 +93,10 @@ def fresh_name() -> str:
 
 
 @asynccontextmanager
-async def simulated(folder: Path) -> AsyncIterator[Place]:
-    """The simulated cluster."""
-    cluster = SimulatedCluster(folder / "simulated.db")
+async def simulated(folder: Path, haste: float = 1.0) -> AsyncIterator[Place]:
+    """The simulated cluster; with `haste` its clock runs so many times as fast."""
+    began, started = time.time(), time.monotonic()
+    cluster = SimulatedCluster(folder / "simulated.db", lambda: began + (time.monotonic() - started) * haste)
     await cluster.open()
     try:
         name = fresh_name()
@@ -124,7 +137,7 @@ async def real(folder: Path, nodes: int = 1) -> AsyncIterator[Place]:
                 await create({**node, "status": {"capacity": SIZE, "allocatable": SIZE}})
         await create(namespace_manifest(name))
         await until(lambda: _account(cluster, name))
-        yield Place(cluster, create, name)
+        yield Place(cluster, create, name, folder / "pod.log")
         # Its pods end beside; nobody waits for it.
         await api.request("DELETE", NAMESPACE.path(None, name))
     finally:

@@ -1,9 +1,10 @@
 """The simulated cluster behind the ports: reading, and writing as the API does it."""
 
+import asyncio
 import base64
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from devops.kinds import KINDS, NODE, POD, SECRET, Kind
 from devops.ports import LogQuery, Manifest, Objects, Query, Rows, Usage
 
 NAME = "fern-ams-1"
+POLL_SECONDS = 0.2
+WATCH_SECONDS = 300
 
 
 class SimulatedCluster:
@@ -42,23 +45,58 @@ class SimulatedCluster:
         return _outside((await self._stored.read()).get(kind, namespace, name))
 
     async def objects(self, kind: Kind, query: Query) -> Objects:
-        items, token = _page(await self._stored.read(), kind, query)
-        return Objects([_outside(item) for item in items], token)
+        state = await self._stored.read()
+        items, token = _page(state, kind, query)
+        return Objects([_outside(item) for item in items], token, str(state.version))
 
     async def table(self, kind: Kind, query: Query) -> Rows:
         items, token = _page(await self._stored.read(), kind, query)
         return Rows([row_of(kind, item, self._clock()) for item in items], token)
 
     async def logs(self, query: LogQuery) -> str:
+        lines = await self._lines(query)
+        kept = lines if query.tail is None else lines[-query.tail :] if query.tail else []
+        return "\n".join(kept).encode()[: query.max_bytes].decode(errors="ignore")
+
+    async def _lines(self, query: LogQuery) -> list[str]:
         pod = (await self._stored.read()).get(POD, query.namespace, query.pod)
         container = next((c for c in pod["spec"]["containers"] if c["name"] == query.container), None)
         if container is None:
             raise NotFound(f"There is no container {query.container} in {query.pod}.")
         now = self._clock()
+        since = now - query.since_seconds if query.since_seconds is not None else 0.0
+        if query.since_time is not None:
+            since = max(since, seconds_of(query.since_time))
         lines = log_lines(pod, container, now, query.previous)
-        if query.since_seconds is not None:
-            lines = [line for line in lines if seconds_of(line.split(" ", 1)[0]) >= now - query.since_seconds]
-        return "\n".join(lines[-query.tail :]).encode()[: query.max_bytes].decode(errors="ignore")
+        return [line for line in lines if seconds_of(line.split(" ", 1)[0]) >= since] if since else lines
+
+    async def follow_log(self, query: LogQuery) -> AsyncGenerator[str, None]:
+        seen = 0.0
+        first = True
+        while True:
+            lines = [(seconds_of(line.split(" ", 1)[0]), line) for line in await self._lines(query)]
+            if first and query.tail is not None:
+                seen = max([seen, *(time for time, _ in lines)])
+                lines, first = lines[len(lines) - min(len(lines), query.tail) :], False
+            else:
+                lines = [(time, line) for time, line in lines if time > seen]
+            for _, line in lines:
+                yield line
+            seen = max([seen, *(time for time, _ in lines)])
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def watch(self, kind: Kind, query: Query, version: str) -> AsyncGenerator[Manifest, None]:
+        seen = int(version or 0)
+        end = time.monotonic() + WATCH_SECONDS
+        while time.monotonic() < end:
+            state = await self._stored.read()
+            if state.version > seen:
+                items = [item for item in state.all(kind, query.namespace) if _matches(item, query)]
+                for item in sorted(items, key=_version):
+                    if _version(item) > seen:
+                        yield _outside(item)
+                seen = state.version
+            await asyncio.sleep(POLL_SECONDS)
 
     async def pod_usage(self, query: Query) -> Sequence[Usage]:
         pods, _ = _page(await self._stored.read(), POD, query)
@@ -161,6 +199,10 @@ def _page(state: State, kind: Kind, query: Query) -> tuple[list[Manifest], str |
                 return found, base64.urlsafe_b64encode(_place(found[-1]).encode()).decode()
             found.append(item)
     return found, None
+
+
+def _version(item: Manifest) -> int:
+    return int(item["metadata"]["resourceVersion"])
 
 
 def _place(item: Manifest) -> str:

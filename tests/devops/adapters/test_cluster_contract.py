@@ -1,7 +1,9 @@
 """One suite for every cluster behind the ports: the simulated one keeps the promises of the real API server."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ from devops.pods import container_statuses, is_ready, pod_status
 from devops.ports import LogQuery, Query
 from tests.support.clusters import Place, real, simulated, until
 
+HASTE = 100.0
+"""Simulated containers write a line every 15 s of their clock."""
+
 
 @pytest.fixture(params=["simulated", "real"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
         if request.param == "simulated":
-            yield await stack.enter_async_context(simulated(tmp_path))
+            yield await stack.enter_async_context(simulated(tmp_path, HASTE))
         else:
             folder = request.getfixturevalue("kubernetes_folder")
             yield await stack.enter_async_context(real(folder))
@@ -156,3 +161,64 @@ async def test_a_container_without_lines_has_none(place: Place) -> None:
     [pod] = await place.pods(1)
     query = LogQuery(place.namespace, pod["metadata"]["name"], "app", 10, 1000, previous=True)
     assert await place.cluster.logs(query) == ""
+
+
+async def test_what_happens_after_a_list_is_watched_without_a_gap(place: Place) -> None:
+    await place.deploy("a", 1)
+    await place.pods(1)
+    version = (await place.cluster.objects(POD, Query(place.namespace, limit=1))).version
+    # Between list and watch: it must not be missed.
+    await place.deploy("b", 2)
+    seen: dict[str, str] = {}
+    versions: list[int] = []
+    asked = False
+    async with aclosing(place.cluster.watch(POD, Query(place.namespace), version)) as watched, asyncio.timeout(40):
+        async for pod in watched:
+            seen[pod["metadata"]["name"]] = pod["metadata"]["labels"]["app"]
+            versions.append(int(pod["metadata"]["resourceVersion"]))
+            if len(seen) == 2 and not asked:
+                asked = True
+                await place.deploy("c", 1)
+            if "c" in seen.values():
+                break
+    assert sorted(seen.values()).count("b") == 2 and versions == sorted(versions)
+    assert min(versions) > int(version)
+
+
+async def test_events_are_watched_with_the_question_of_the_lists(place: Place) -> None:
+    version = (await place.cluster.objects(EVENT, Query(place.namespace, limit=1))).version
+    await place.deploy("quiet", 1)
+    await place.deploy("loud", 1, "crashes")
+    warnings = Query(place.namespace, fields={"type": "Warning"})
+    async with aclosing(place.cluster.watch(EVENT, warnings, version)) as watched, asyncio.timeout(40):
+        event = await anext(watched)
+    assert event["type"] == "Warning" and event["involvedObject"]["name"].startswith("loud-")
+
+
+async def test_a_log_is_followed_from_where_the_reading_of_it_ended(place: Place) -> None:
+    await place.deploy("a", 1)
+    [pod] = await place.pods(1)
+    await place.write("one", "two")
+    all_lines = LogQuery(place.namespace, pod["metadata"]["name"], "app", None, 100_000)
+
+    async def written() -> str | None:
+        return await place.cluster.logs(all_lines) or None
+
+    before = (await until(written)).splitlines()
+    since = replace(all_lines, since_time=before[-1].split(" ")[0][:19] + "Z")
+    live: list[str] = []
+    async with aclosing(place.cluster.follow_log(since)) as lines, asyncio.timeout(20):
+        live.append(await anext(lines))
+        await place.write("three", "four")
+        while not live[-1].endswith("four") and (place.log or len(live) < 4):
+            live.append(await anext(lines))
+    after = (await place.cluster.logs(since)).splitlines()
+    assert before[-1] in live and live == after[: len(live)]
+    async with aclosing(place.cluster.follow_log(replace(all_lines, tail=1))) as lines, asyncio.timeout(20):
+        last = await anext(lines)
+    assert last >= live[-1]
+
+
+async def test_a_log_that_is_not_there_cannot_be_followed(place: Place) -> None:
+    with pytest.raises(NotFound):
+        await anext(place.cluster.follow_log(LogQuery(place.namespace, "nothing", "app", None, 0)))
