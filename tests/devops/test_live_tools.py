@@ -1,6 +1,7 @@
 """Following through MCP: progress while it runs, the whole in the answer, and no loss between two calls."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ INGEST = {"namespace": PRODUCTION, "workload": "ingest-api"}
 
 @pytest.fixture
 async def ops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    began, loop = simulated_cluster.time.time(), asyncio.get_running_loop()
+    began, loop = time.time(), asyncio.get_running_loop()
     started = loop.time()
     # A simulated container writes every 15 s of its clock; here it runs a hundred times as fast.
     hasty = lambda: began + (loop.time() - started) * 100  # noqa: E731
