@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FILES = {
     "requirements.lock": ["--group", "{project}:build"],
     "requirements-dev.lock": ["--group", "{project}:dev", "-c", "requirements.lock"],
-    "requirements-all.lock": ["--group", "{project}:build", "--all-extras", "-c", "requirements.lock"],
+    "requirements-all.lock": ["--group", "{project}:build", "--extra", "all", "-c", "requirements.lock"],
 }
 IMAGES = {
     "knowledge-base": "knowledge_base",

@@ -17,6 +17,7 @@ from common.errors import SettingsError
 from common.files import EicarScanner, Scanner
 from common.files.clamd import ClamdScanner
 from common.garbage import settle_again
+from common.http.upstream import UpstreamMetrics
 from common.jobs import JobQueue, Retry
 from common.jobs.bell import Bell, NoBell
 from common.jobs.docket_bell import DocketBell
@@ -41,6 +42,7 @@ from knowledge_base.adapters.pinecone_client import PineconeAccess
 from knowledge_base.adapters.pinecone_index import PineconeIndex
 from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.adapters.sql_sources import SqlSources
+from knowledge_base.bootstrap_embedder import build_embedder
 from knowledge_base.buckets import Bucket, BucketSync
 from knowledge_base.files import FileCheck
 from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
@@ -94,13 +96,16 @@ class KnowledgeBase:
 
 
 def build_knowledge_base(
-    common: CommonSettings, settings: KnowledgeBaseSettings, audit: WriteRecord = unrecorded
+    common: CommonSettings,
+    settings: KnowledgeBaseSettings,
+    audit: WriteRecord = unrecorded,
+    metrics: UpstreamMetrics | None = None,
 ) -> KnowledgeBase:
     """Wire everything; nothing is opened yet. What becomes of files of folders goes to `audit`."""
     folder = settings.folder(common.data_dir)
     stores = build_stores(common, settings)
     catalog, queue = stores.catalog, stores.queue
-    embedder = OnnxEmbedder()
+    embedder = OnnxEmbedder() if settings.embedder == "onnx" else build_embedder(common, settings, metrics)
     index = build_index(settings, folder, embedder)
     objects = build_objects(common, settings)
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)

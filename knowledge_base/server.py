@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 
 from common.console.app import console_routes, larger_bodies
 from common.errors import InvalidInput, NotFound
+from common.http.upstream import UpstreamMetrics
 from common.jobs.metrics import measure
 from common.runtime import build_runtime
 from common.security.principal import current_principal
@@ -73,7 +74,9 @@ MAX_TEXT = 200_000
 def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     """The server with its backends wired; they are opened when it starts. Raises SettingsError."""
     runtime = build_runtime(NAME, common, POLICIES)
-    knowledge_base = build_knowledge_base(common, load_settings(KnowledgeBaseSettings), runtime.audit.write)
+    upstreams = UpstreamMetrics(runtime.metrics.registry)
+    settings = load_settings(KnowledgeBaseSettings)
+    knowledge_base = build_knowledge_base(common, settings, runtime.audit.write, upstreams)
     runtime.health.critical["catalog"] = knowledge_base.queue.pending
     measure(runtime.metrics, knowledge_base.queue, "ingest")
     if knowledge_base.settings.index != "lance":

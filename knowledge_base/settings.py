@@ -60,7 +60,18 @@ class KnowledgeBaseSettings(Settings):
     objects_account_key: SecretStr | None = Field(
         None, description="its key; default: the managed identity of the workload or machine"
     )
-    embedder: Literal["onnx"] = Field("onnx", description="onnx: all-MiniLM-L6-v2 on this machine's processors")
+    embedder: Literal["onnx", "sentence-transformers", "http"] = Field(
+        "onnx", description="onnx: all-MiniLM-L6-v2 on this machine's processors; http: a server elsewhere"
+    )
+    embedder_url: str | None = Field(
+        None, pattern=r"^https?://", description="of a server like OpenAI's, up to /v1: embeddings is added"
+    )
+    embedder_api_key: SecretStr | None = Field(None, description="bearer token of that server")
+    embedder_model: str = Field(
+        "all-MiniLM-L6-v2", min_length=1, description="as that server calls it; sentence-transformers: name or folder"
+    )
+    embedder_dimension: int = Field(384, gt=0, le=20_000, description="of the vectors of that model")
+    embedder_timeout_seconds: float = Field(15.0, gt=0, le=60, description="time of one try of that server")
     allowed_paths: CommaList = Field([], description="folders that start_ingest may read; none: the tool refuses")
     max_file_bytes: int = Field(25 * 1024 * 1024, gt=0, description="largest file that is taken in")
     allow_hard_links: bool = Field(False, description="take files of folders that have more than one name")
@@ -107,6 +118,15 @@ class KnowledgeBaseSettings(Settings):
         url = urlsplit(self.pinecone_url)
         if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
             raise ValueError("KB_PINECONE_URL must be https: secrets are not sent in the clear")
+        return self
+
+    @model_validator(mode="after")
+    def _embedder_is_usable(self) -> Self:
+        if self.embedder == "http" and self.embedder_url is None:
+            raise ValueError("KB_EMBEDDER=http needs KB_EMBEDDER_URL")
+        url = urlsplit(self.embedder_url or "")
+        if self.embedder_api_key is not None and url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+            raise ValueError("KB_EMBEDDER_URL must be https: secrets are not sent in the clear")
         return self
 
     @model_validator(mode="after")
