@@ -106,7 +106,7 @@ def build_knowledge_base(
     stores = build_stores(common, settings)
     catalog, queue = stores.catalog, stores.queue
     embedder = OnnxEmbedder() if settings.embedder == "onnx" else build_embedder(common, settings, metrics)
-    index = build_index(settings, folder, embedder)
+    index = build_index(common, settings, folder, embedder)
     objects = build_objects(common, settings)
     parser = IsolatedParser(timeout_seconds=settings.parse_timeout_seconds)
     scanner = build_scanner(settings)
@@ -157,7 +157,9 @@ def build_stores(common: CommonSettings, settings: KnowledgeBaseSettings) -> Sto
     return Stores(SqlCatalog(engine), SqlJobQueue(engine, worker, lease, retry), SqlSources(engine), engine.dispose)
 
 
-def build_index(settings: KnowledgeBaseSettings, folder: Path, embedder: Embedder) -> ChunkIndex:
+def build_index(
+    common: CommonSettings, settings: KnowledgeBaseSettings, folder: Path, embedder: Embedder
+) -> ChunkIndex:
     """The search index of the settings; `folder` is this vertical's."""
     if settings.index == "elasticsearch":
         if find_spec("elasticsearch") is None:
@@ -167,7 +169,7 @@ def build_index(settings: KnowledgeBaseSettings, folder: Path, embedder: Embedde
             api_key=settings.elasticsearch_api_key,
             username=settings.elasticsearch_username,
             password=settings.elasticsearch_password,
-            ca_file=settings.elasticsearch_ca_file,
+            ca_file=settings.elasticsearch_ca_file or common.ca_file,
             timeout_seconds=settings.elasticsearch_timeout_seconds,
         )
         return ElasticIndex(access, settings.elasticsearch_index, embedder.model, embedder.dimension)

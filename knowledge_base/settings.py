@@ -26,7 +26,7 @@ class KnowledgeBaseSettings(Settings):
     elasticsearch_api_key: SecretStr | None = Field(None, description="or give username and password")
     elasticsearch_username: str | None = Field(None, description="who signs in, if there is no API key")
     elasticsearch_password: SecretStr | None = Field(None, description="of that user")
-    elasticsearch_ca_file: Path | None = Field(None, description="authority that signed the cluster's certificate")
+    elasticsearch_ca_file: Path | None = Field(None, description="its authority, if it is not TRIPTYCH_CA_FILE's")
     elasticsearch_index: str = Field(
         "triptych-kb", pattern=r"^[a-z0-9][a-z0-9-]{0,99}$", description="what names of indices begin with"
     )

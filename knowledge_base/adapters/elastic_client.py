@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from common.errors import Unavailable
 from common.resilience.deadline import remaining
+from common.tls import client_context
 
 if TYPE_CHECKING:
     from elasticsearch import AsyncElasticsearch
@@ -51,8 +52,8 @@ def connect(access: ElasticsearchAccess) -> "AsyncElasticsearch":
         given["api_key"] = access.api_key.get_secret_value()
     elif access.username is not None and access.password is not None:
         given["basic_auth"] = (access.username, access.password.get_secret_value())
-    if access.ca_file is not None:
-        given["ca_certs"] = str(access.ca_file)
+    if any(url.startswith("https:") for url in access.urls):
+        given["ssl_context"] = client_context(access.ca_file)
     return AsyncElasticsearch(
         access.urls,
         serializers={"application/json": OrjsonSerializer()},

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from common.errors import SettingsError
 
@@ -14,7 +15,7 @@ def connect(url: str, ca_file: Path | None = None) -> Any:
         from pymongo.write_concern import WriteConcern
     except ImportError:
         raise SettingsError("KB_CATALOG=mongodb needs the extra `knowledge-base` (pymongo): install it.") from None
-    options: dict[str, Any] = {"tlsCAFile": str(ca_file)} if ca_file and "tls=true" in url else {}
+    options: dict[str, Any] = {"tlsCAFile": str(ca_file)} if ca_file and _is_encrypted(url) else {}
     client: Any = AsyncMongoClient(
         url,
         minPoolSize=5,
@@ -27,3 +28,10 @@ def connect(url: str, ca_file: Path | None = None) -> Any:
     )
     concerns = {"write_concern": WriteConcern("majority", j=True), "read_concern": ReadConcern("majority")}
     return client, client.get_default_database("triptych", **concerns)
+
+
+def _is_encrypted(url: str) -> bool:
+    asked = parse_qs(urlsplit(url).query)
+    encrypts = "true" in (*asked.get("tls", []), *asked.get("ssl", []))
+    # Names in DNS mean encryption, unless the URL says otherwise.
+    return encrypts or (url.startswith("mongodb+srv:") and not {"tls", "ssl"} & set(asked))

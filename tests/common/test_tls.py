@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from redis.exceptions import RedisError
@@ -19,8 +18,9 @@ from common.redis_client import connect_redis
 from common.resilience.retry import RetryLimits
 from common.serve import tls_of
 from common.settings import CommonSettings
-from common.tls import client_context, load_certificate, server_context
-from tests.services.authority import Authority, Certificate
+from common.tls import client_context, load_certificate
+from tests.services.authority import Authority
+from tests.support.tunnels import context_of, encrypted
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
@@ -46,10 +46,6 @@ async def listening(context: ssl.SSLContext) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def context_of(certificate: Certificate) -> ssl.SSLContext:
-    return server_context(certificate.cert, certificate.key)
-
-
 async def get(port: int, ca_file: Path | None) -> int:
     upstream = Upstream("shop", f"https://localhost:{port}/", ca_file=ca_file, retries=RetryLimits(tries=1))
     client = ResilientClient(upstream)
@@ -73,25 +69,6 @@ async def test_http_clients_refuse_a_certificate_of_another_host(authority: Auth
     async with listening(context_of(authority.issue("elsewhere.example"))) as port:
         with pytest.raises(Unavailable, match="Certificate"):
             await get(port, authority.ca_file)
-
-
-@asynccontextmanager
-async def encrypted(url: str, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """The port of a tunnel to a real server that does not encrypt by itself."""
-    target = urlsplit(url)
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while part := await reader.read(4096):
-                writer.write(part)
-        writer.close()
-
-    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_connection(target.hostname, target.port)
-        await asyncio.gather(pump(reader, outer), pump(inner, writer))
-
-    async with await asyncio.start_server(join, "127.0.0.1", 0, ssl=context) as server:
-        yield server.sockets[0].getsockname()[1]
 
 
 @pytest.mark.parametrize(("host", "believed"), [("localhost", True), ("elsewhere.example", False)])

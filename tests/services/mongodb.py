@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from tests.services.processes import accepts, free_port, run, wait_until
@@ -10,14 +10,14 @@ from tests.services.processes import accepts, free_port, run, wait_until
 REMEDY = "pip install secantusdb, or TEST_MONGODB_URL=mongodb://..."
 
 
-def start() -> Iterator[str]:
+def start(*options: str) -> Generator[str]:
     """Yields the URL, without a database."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="mongodb-") as folder:
         log = Path(folder) / "log"
         storage = str(Path(folder) / "data")
-        options = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", storage, "--cache-size", "128M"]
-        process = run([sys.executable, "-m", "secantus", *options, "--log-level", "WARNING"], log)
+        own = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", storage, "--cache-size", "128M"]
+        process = run([sys.executable, "-m", "secantus", *own, "--log-level", "WARNING", *options], log)
         try:
             wait_until(lambda: accepts(port), process, log)
             yield f"mongodb://127.0.0.1:{port}"

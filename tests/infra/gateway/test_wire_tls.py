@@ -6,8 +6,9 @@ import pytest
 
 from infra.gateway.adapters.aiohttp_wire import AiohttpWire
 from infra.gateway.wire import WireFailure
-from tests.common.test_tls import context_of, listening
+from tests.common.test_tls import listening
 from tests.services.authority import Authority
+from tests.support.tunnels import context_of
 
 
 async def status(url: str, ca_file: Path | None) -> int:
