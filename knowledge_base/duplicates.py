@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from knowledge_base.documents import Hit
 from knowledge_base.ranking import Ranked
 
-LOOKED_AT = 50
+LOOKED_AT = 30
 """Documents, from the best one, that are compared; each costs 0.1 ms."""
 MIN_WORDS = 20
 """A shorter passage may be the same in two documents and mean something else in each."""

@@ -12,7 +12,9 @@ from statistics import mean, median
 
 from common.security.access import AccessScope
 from common.settings import CommonSettings
+from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
+from knowledge_base.documents import Vector
 from knowledge_base.filters import Restriction
 from knowledge_base.settings import KnowledgeBaseSettings
 from tests.benchmarks.benchmark import Benchmark, Run
@@ -28,13 +30,16 @@ real catalogue and index in groups; then `Library.set_access` changes the rights
 other, while the worker merges what that leaves. Then the Cranfield questions are asked by `Search.search`, hybrid, a
 page of 10, each new to the embedder, so that its time counts: in turn by a caller without groups and by one in 200
 groups, who may read more chunks. Recall is that of the vector list against a comparison of all vectors that the caller
-may read, in numpy, with the rights as changed. Memory is that of the process, which holds all vectors a second time for
-that comparison."""
+may read, in numpy, with the rights as changed. The promises in milliseconds come from a faster machine, on which a
+vector search of LanceDB alone that compares all 100,000 took 91 ms; it is measured here, too, between the questions, so
+that they can be read as shares of it. Memory is that of the process, less the vectors
+that it holds a second time for that comparison."""
 
 ALONE = AccessScope("acme", "ann", clearance="confidential")
 MEMBER = AccessScope("acme", "ann", frozenset(GROUPS[:200]), "confidential")
 CALLERS = {"no groups": ALONE, "200 groups": MEMBER}
 OPERATOR = AccessScope("acme", "operator", frozenset(GROUPS), "restricted")
+SHARES = (0.5, 0.95, 0.99)
 FULL, QUICK = 25_000, 6_000
 STEPS = ("embedding", "text", "vector", "catalogue", "fusion", "page", "all")
 
@@ -47,6 +52,8 @@ class Measured:
     searches: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CALLERS})
     steps: dict[str, list[Mapping[str, float]]] = field(default_factory=lambda: {name: [] for name in CALLERS})
     recall: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CALLERS})
+    flat: list[float] = field(default_factory=list)
+    """Vector searches of LanceDB alone, without an index, a filter or texts."""
     chunks: int = 0
     memory: int = 0
 
@@ -70,7 +77,7 @@ async def _measure(run: Run, collection: Collection, folder: Path) -> Measured:
         working = asyncio.create_task(knowledge_base.worker.run())
         await _change(run, knowledge_base, world, measured)
         await _ask(run, knowledge_base, world, list(collection.questions.values()), measured)
-        measured.memory = resident_bytes()
+        measured.memory = resident_bytes() - world.vectors.nbytes
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
@@ -139,16 +146,27 @@ async def _look_closer(
     measured.steps[name].append(explained.steps)
     [vector] = await knowledge_base.embedder.embed([question])
     found = await knowledge_base.index.search_vector(vector, restriction, 100)
+    measured.flat.append(await _compare_all(knowledge_base, vector))
     wanted = world.nearest(vector, restriction.scope, 10)
     measured.recall[name].append(len({(hit.document_id, hit.number) for hit in found[:10]} & {*wanted}) / 10)
+
+
+async def _compare_all(knowledge_base: KnowledgeBase, vector: Vector) -> float:
+    assert isinstance(knowledge_base.index, LanceIndex)
+    table = await knowledge_base.index._open()
+    started = time.perf_counter()
+    query = table.query().nearest_to(vector).distance_type("cosine").bypass_vector_index()
+    await query.select(["_distance"]).limit(100).to_arrow()
+    return time.perf_counter() - started
 
 
 def _latency(measured: Measured) -> Table:
     columns = ["caller", "p50, ms", "p95, ms", "p99, ms", "recall@10 of the vector list"]
     rows = [
-        [name, *(f"{measured.milliseconds(name, share):.1f}" for share in (0.5, 0.95, 0.99)), f"{mean(shares):.3f}"]
+        [name, *(f"{measured.milliseconds(name, share):.1f}" for share in SHARES), f"{mean(shares):.3f}"]
         for name, shares in measured.recall.items()
     ]
+    rows.append(["LanceDB alone, all compared", *(f"{percentile(measured.flat, q) * 1000:.1f}" for q in SHARES), ""])
     times = f"{median(measured.changes) * 1000:.0f} ms each, p99 {percentile(measured.changes, 0.99) * 1000:.0f} ms"
     title = f"Hybrid search in {measured.chunks:,} chunks, after {len(measured.changes):,} changes of rights ({times})"
     return Table(title=title, columns=columns, rows=rows)
@@ -170,8 +188,11 @@ def _targets(measured: Measured) -> list[Target]:
         for name in CALLERS
         for share, limit in ((0.5, 30.0), (0.99, 100.0))
     ]
+    flat = median(measured.flat) * 1000
     return [
         *targets,
+        Target(what="p50 over a comparison of all vectors", measured=alone / flat, limit=30 / 91),
+        Target(what="p99 over the same", measured=measured.milliseconds("no groups", 0.99) / flat, limit=100 / 91),
         Target(what="p50 in 200 groups over none", measured=member / alone, limit=1.5),
         Target(what="recall@10 of the vector list", measured=worst, limit=0.95, at_most=False),
         Target(what="memory of the process", measured=measured.memory / 1e9, limit=1.5, unit="GB"),

@@ -42,3 +42,23 @@ def test_a_process_that_did_not_settle_is_left_alone() -> None:
 
     settle_again()
     assert gc.get_freeze_count() == 0
+
+
+def test_memory_that_is_free_goes_back_to_the_system() -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from common.garbage import return_memory
+        def resident():
+            return int(Path("/proc/self/statm").read_text().split()[1])
+        if not Path("/proc/self/statm").exists():
+            print("True")
+            sys.exit()
+        small = [bytes(1000) for _ in range(100_000)]
+        last = bytes(1000)  # keeps the heap from shrinking by itself
+        del small
+        before = resident()
+        return_memory()
+        print(resident() <= before)
+    """
+    assert in_a_process_of_its_own(code) == "True"
