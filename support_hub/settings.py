@@ -14,6 +14,7 @@ class SupportSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="SUPPORT_", env_file=".env", extra="ignore", frozen=True)
 
     salesforce_url: str | None = Field(None, description="My Domain URL, https://company.my.salesforce.com")
+    salesforce_per_second: float = Field(20.0, gt=0, le=1000, description="requests that one process sends at most")
     salesforce_client_id: str = Field("", description="consumer key of the connected app")
     salesforce_client_secret: SecretStr | None = Field(None, description="its secret, for client credentials")
     salesforce_username: str = Field("", description="user of the JWT bearer flow, which needs no secret")
@@ -29,9 +30,16 @@ class SupportSettings(Settings):
         None, description="secret part of the outbound messages' URL, /webhooks/salesforce?token=...; unset: refused"
     )
     hubspot_url: str | None = Field(None, description="https://api.hubapi.com")
+    hubspot_per_second: float = Field(15.0, gt=0, le=1000, description="requests that one process sends at most")
     hubspot_token: SecretStr | None = Field(None, description="access token of the private app")
     hubspot_client_secret: SecretStr | None = Field(None, description="signs its webhooks; unset: they are refused")
     zendesk_url: str | None = Field(None, description="https://company.zendesk.com")
+    zendesk_per_second: float = Field(
+        11.0,
+        gt=0,
+        le=1000,
+        description="requests that one process sends at most; 11: Enterprise, less a little for others",
+    )
     zendesk_client_id: str = Field("", description="OAuth client for client credentials")
     zendesk_client_secret: SecretStr | None = Field(None, description="its secret")
     zendesk_email: str = Field("", description="instead of OAuth: the agent whose API token it is")

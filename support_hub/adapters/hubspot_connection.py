@@ -15,7 +15,6 @@ from common.resilience.retry import RetryLimits
 from support_hub.adapters.connection import as_seconds, upstream
 from support_hub.settings import SupportSettings
 
-RATE = 15.0
 SEARCHES, SEARCHES_AT_ONCE = 3.0, 2
 """Searches a second, and at first: together no more than five in any second."""
 RETRIES = RetryLimits(first_wait=0.5)
@@ -40,7 +39,8 @@ def hubspot_client(settings: SupportSettings, metrics: UpstreamMetrics) -> Resil
     """The client with its limits and token. Raises SettingsError."""
     if settings.hubspot_token is None:
         raise SettingsError("SUPPORT_HUBSPOT_URL needs SUPPORT_HUBSPOT_TOKEN")
-    known = upstream("hubspot", str(settings.hubspot_url), settings.source_seconds, RATE, pause, left, RETRIES)
+    rate = settings.hubspot_per_second
+    known = upstream("hubspot", str(settings.hubspot_url), settings.source_seconds, rate, pause, left, RETRIES)
     token = settings.hubspot_token.get_secret_value()
     return ResilientClient(known, secret_headers(token, settings.follow("hubspot_token"), _headers), metrics)
 

@@ -21,7 +21,6 @@ from common.http.upstream import UpstreamMetrics
 from support_hub.adapters.connection import upstream, with_secret
 from support_hub.settings import SupportSettings
 
-RATE = 20.0
 LIFE = 3600.0
 """Salesforce does not say how long a session lasts; one that has ended is renewed, too."""
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -49,7 +48,8 @@ def is_used_up(answer: Answer) -> bool:
 
 def salesforce_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
     """The client with its limits and credentials. Raises SettingsError."""
-    known = upstream("salesforce", str(settings.salesforce_url), settings.source_seconds, RATE, pause, left)
+    rate = settings.salesforce_per_second
+    known = upstream("salesforce", str(settings.salesforce_url), settings.source_seconds, rate, pause, left)
     form, key = _grant(settings)
     # One client for all fetches: its breaker spares callers the wait for a sign-in that hangs.
     client = ResilientClient(replace(known, name="salesforce sign-in"), metrics=metrics)

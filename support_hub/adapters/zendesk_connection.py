@@ -1,7 +1,7 @@
 """Zendesk's limits and tokens.
 
-developer.zendesk.com, "Rate limits" (Team 200, Growth and Professional 400, Enterprise 700 requests a minute) and
-"OAuth access tokens" (grant type client_credentials).
+developer.zendesk.com, "Rate limits" (Team 200, Growth and Professional 400, Enterprise 700, high volume add-on 2,500
+requests a minute) and "OAuth access tokens" (grant type client_credentials).
 """
 
 import base64
@@ -18,8 +18,6 @@ from common.http.upstream import Upstream, UpstreamMetrics
 from support_hub.adapters.connection import as_seconds, upstream, with_secret
 from support_hub.settings import SupportSettings
 
-RATE = 11.0
-"""Requests a second: 700 a minute, less a little for others."""
 DEFAULT_LIFE = 7200.0
 
 
@@ -37,7 +35,8 @@ def left(headers: Mapping[str, str]) -> Quota | None:
 
 def zendesk_client(settings: SupportSettings, metrics: UpstreamMetrics) -> ResilientClient:
     """The client with its limits and credentials. Raises SettingsError."""
-    known = upstream("zendesk", str(settings.zendesk_url), settings.source_seconds, RATE, pause, left)
+    rate = settings.zendesk_per_second
+    known = upstream("zendesk", str(settings.zendesk_url), settings.source_seconds, rate, pause, left)
     return ResilientClient(known, _credentials(settings, known, metrics), metrics)
 
 

@@ -11,6 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from infra.crm.launch import Suite, listening, make_suite
+from infra.crm.platform import Platform
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class RunningSuite:
 
     urls: dict[str, str]
     suite: Suite
+    limits: dict[str, Any]
+    """As they were at the start, which is what the platforms document."""
 
     def control(self, name: str, path: str, body: Any = None) -> Any:
         """PUT a body to a control endpoint, or without one GET it."""
@@ -33,7 +36,7 @@ class RunningSuite:
             requests.delete(f"{url}/__control/faults", timeout=10)
             requests.delete(f"{url}/__control/requests", timeout=10)
             self.control(name, "subscriber", {"url": None})
-            self.control(name, "limits", self.control(name, "limits"))
+            self.control(name, "limits", self.limits[name])
 
 
 class PlainHttp(HTTPAdapter):
@@ -42,6 +45,10 @@ class PlainHttp(HTTPAdapter):
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         request.url = request.url.replace("https://127.0.0.1", "http://127.0.0.1", 1)
         return super().send(request, *args, **kwargs)
+
+
+def _limits(platform: Platform) -> dict[str, Any]:
+    return {name: {"requests": each.limit, "seconds": each.seconds} for name, each in platform.limits.items()}
 
 
 @contextmanager
@@ -61,7 +68,7 @@ def running_suite() -> Iterator[RunningSuite]:
     if not started.wait(60):
         raise RuntimeError("the simulators did not start")
     try:
-        yield RunningSuite(urls, suite)
+        yield RunningSuite(urls, suite, {each.name: _limits(each) for each in suite.platforms})
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)

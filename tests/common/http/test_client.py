@@ -145,6 +145,18 @@ async def test_retries_stop_when_the_budget_is_used_up() -> None:
     assert len(script.seen) == 12
 
 
+async def test_a_dead_upstream_gets_no_storm_of_retries() -> None:
+    script, calls = Script(500), 600
+    limits = replace(QUICK, tries=5)
+    async with client_of(
+        script, retries=limits, rate=1e6, burst=1000, breaker=BreakerLimits(least_calls=10**6)
+    ) as client:
+        for _ in range(calls // 10):
+            found = await asyncio.gather(*[client.send(GET) for _ in range(10)], return_exceptions=True)
+            assert {type(each) for each in found} == {Unavailable}
+    assert calls * limits.budget_share < len(script.seen) - calls <= calls * limits.budget_share + limits.budget_reserve
+
+
 async def test_a_server_that_asks_for_a_pause_gets_it_from_every_call() -> None:
     script = Script(web.Response(status=429, headers={"Retry-After": "1"}), 200)
     async with client_of(script) as client:
