@@ -97,8 +97,8 @@ class Cache:
         if rule.per_caller != (caller is not None):
             raise TypeError(f"{rule.name}: `caller` is for values that depend on who asks, and for no others")
         name = _hash(rule.name, key, caller or "")
-        entry = self._in_memory(name)
-        if entry is not None and time.time() < entry.fresh_until:
+        entry, asked_at = self._in_memory(name), time.time()
+        if entry is not None and asked_at < entry.fresh_until:
             self.results.count(rule.name, "memory")
             return Cached(entry.value, entry.loaded_at, False)
         every = frozenset([_hash(rule.name, key), *(_hash(tag) for tag in tags), EVERYTHING])
@@ -106,7 +106,8 @@ class Cache:
         if entry is None:
             # One caller who gives up must not take the value from the others.
             entry = await asyncio.shield(self._once(lookup, "answer"))
-        is_stale = time.time() >= entry.fresh_until
+        # What was loaded since is not stale, however long it took to get here.
+        is_stale = asked_at >= entry.fresh_until
         if is_stale:
             self.results.count(rule.name, "stale")
             self._once(lookup, "refresh")

@@ -292,7 +292,7 @@ class ResilientClient:
 
 @lru_cache(maxsize=8)
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """To read the system's authorities takes a tenth of a second, in which nothing else goes on: once for all clients."""
+    """To read the system's authorities takes a tenth of a second of the event loop: once for all clients."""
     return client_context(ca_file)
 
 

@@ -136,6 +136,14 @@ async def test_a_stale_value_is_given_out_at_once_and_refreshed(open_cache: Open
             await asyncio.sleep(0.01)
 
 
+async def test_what_was_just_loaded_is_not_stale(open_cache: Open) -> None:
+    """Though it may be over before its caller comes to look at it."""
+    cache, source = await open_cache(), Source()
+    rule = replace(RULE, ttl=1e-9, stale=60)
+    assert not (await cache.get(rule, "1", source.load)).is_stale
+    assert (await cache.get(rule, "1", source.load)).is_stale
+
+
 async def test_a_stale_value_bridges_a_failing_source(open_cache: Open) -> None:
     cache, source = await open_cache(), Source()
     rule = replace(RULE, ttl=0.01, stale=60)
