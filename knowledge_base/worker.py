@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from common.errors import AppError, NotFound, Unavailable
+from common.errors import AppError, Unavailable
 from common.jobs import Job, JobQueue
 from common.jobs.bell import Bell
 from knowledge_base.chunking import chunk, embedding_text
 from knowledge_base.documents import Chunk, IndexedChunk, Published, Task, Vector, Version
+from knowledge_base.erasure import Erasure, Erasures, not_done
 from knowledge_base.files import Refused
 from knowledge_base.ports import Catalog, ChunkIndex, Embedder, ObjectStore, Parser
 
@@ -67,6 +68,7 @@ class IngestWorker:
         self._writing = asyncio.Lock()
         self._lanes = asyncio.Semaphore(LANES)
         self._untidy = False
+        self.erasures = Erasures(queue, catalog, objects, index)
 
     async def run(self, idle_seconds: float = 0.5) -> None:
         """Work until cancelled. A failure of a backend is logged, and tried again."""
@@ -88,17 +90,21 @@ class IngestWorker:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+            await self.erasures.close()
 
     async def serve(self, bell: Bell, look_seconds: float = LOOK_SECONDS) -> None:
         """Work when the bell rings, until cancelled; and look after what nobody rings for any more."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(bell.listen(self.drain))
-            group.create_task(self._look(bell, look_seconds))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(bell.listen(self.drain))
+                group.create_task(self._look(bell, look_seconds))
+        finally:
+            await self.erasures.close()
 
     async def drain(self) -> None:
         """Work until nothing is ready."""
         async with self._lanes:
-            while await self._logged(self.work_once()):
+            while await self._logged(self._take(BATCH)):
                 pass
 
     async def _look(self, bell: Bell, seconds: float) -> None:
@@ -116,7 +122,12 @@ class IngestWorker:
                 await self._logged(self._tidy())
 
     async def work_once(self, limit: int = BATCH) -> int:
-        """One batch; returns how many jobs were taken."""
+        """One batch, with its erasures; returns how many jobs were taken."""
+        taken = await self._take(limit)
+        await self.erasures.idle()
+        return taken
+
+    async def _take(self, limit: int) -> int:
         jobs = await self._queue.claim(limit)
         if jobs:
             await self._work(jobs)
@@ -134,6 +145,8 @@ class IngestWorker:
             prepared = await self._prepare(jobs)
             async with self._writing:
                 await self._publish_or_fail(prepared)
+        if self.erasures.full:
+            await self.erasures.idle()
 
     async def _tidy(self) -> None:
         """Others change the index, too, so it is asked each time."""
@@ -167,20 +180,15 @@ class IngestWorker:
     async def _try(self, job: Job, task: Task, version: Version | None) -> Prepared | None:
         try:
             if task.kind == "ingest":
-                return await (self._ingest(job, version, task.life) if version else self._overtaken(job))
-            if task.kind == "access":
+                if version:
+                    return await self._ingest(job, version, task.life)
+                self.erasures.put(Erasure(job, overtaken=True))
+            elif task.kind == "access":
                 await self.change_access(job)
             else:
-                await self._erase(job.tenant, task)
-                await self._queue.finish([job])
-        except (Refused, NotFound) as error:
-            await self._queue.fail(job, str(error), retry=False)
-        except Unavailable as error:
-            await self._queue.release([job], str(error))
+                self.erasures.put(Erasure(job))
         except Exception as error:
-            log.error("ingest.document_failed", document_id=task.document_id, exc_info=error)
-            known = isinstance(error, AppError)
-            await self._queue.fail(job, str(error) if known else "It could not be processed; see the log.", retry=True)
+            await not_done(self._queue, job, error)
         return None
 
     async def change_access(self, job: Job) -> None:
@@ -194,19 +202,6 @@ class IngestWorker:
         while (wanted := await self._catalog.access(tenant, document_id)) is not None and wanted != applied:
             await self._index.set_access(tenant, document_id, wanted)
             applied = wanted
-
-    async def _erase(self, tenant: str, task: Task) -> None:
-        """Rows go last: as long as they are there, the erasure is known to be unfinished. Safe to repeat."""
-        await self._index.remove(tenant, task.document_id, task.version)
-        await self._objects.erase(tenant, task.document_id, task.life)
-        # Until then the text is still in older files of the index.
-        await self._index.optimize()
-        await self._catalog.forget(tenant, task.document_id, task.version)
-
-    async def _overtaken(self, job: Job) -> None:
-        """A document that was deleted while its ingest was under way: erase what that has left since."""
-        await self._erase(job.tenant, Task(**job.payload))
-        await self._queue.fail(job, "It was deleted before it became searchable.", retry=False)
 
     async def _ingest(self, job: Job, version: Version, life: int) -> Prepared:
         async with self._reading:
@@ -229,10 +224,14 @@ class IngestWorker:
         except Exception as error:
             log.error("ingest.publish_failed", documents=len(prepared), exc_info=error)
             if len(prepared) == 1:
-                await self._queue.fail(jobs[0], "It could not be written; see the log.", retry=True)
+                await self._unwritten(jobs[0], error)
                 return
             for document in prepared:
                 await self._publish_or_fail([document])
+
+    async def _unwritten(self, job: Job, error: Exception) -> None:
+        message = str(error) if isinstance(error, AppError) else "It could not be written; see the log."
+        await self._queue.fail(job, message, retry=not isinstance(error, Refused))
 
     async def _publish(self, prepared: Sequence[Prepared]) -> None:
         if not prepared:
@@ -244,7 +243,8 @@ class IngestWorker:
         done = []
         for document, rights in zip(prepared, publication.rights, strict=True):
             if rights is None:
-                await self._overtaken(document.job)
+                # Its chunks and objects have come after the erasure.
+                self.erasures.put(Erasure(document.job, overtaken=True))
                 continue
             if rights != document.chunks[0].access:
                 # They have changed since the chunks were made.

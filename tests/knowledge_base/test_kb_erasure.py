@@ -1,7 +1,8 @@
 """Deletion is real: also when it is interrupted, when an ingest is under way, and when the id is used again at once."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from common.errors import NotFound
 from common.jobs import Job
 from common.security.access import Access, AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
-from knowledge_base.documents import Task
+from knowledge_base.erasure import Erasure
 from knowledge_base.filters import Restriction
 from tests.support.knowledge import add_all, document, knowledge_base_in
 
 CANARY = "Xylocarpus-7731"
 PAT = AccessScope("acme", "pat")
 OPERATOR = AccessScope("acme", "operator", clearance="restricted")
+
+
+class Crash(BaseException):
+    """The end of a process, as far as the code in it can tell."""
 
 
 @pytest_asyncio.fixture
@@ -57,15 +62,15 @@ async def test_an_interrupted_erasure_is_completed(
     job = await claimed(knowledge_base)
 
     async def crash(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Crash
 
     for step in ("_objects.erase", "_catalog.forget", "_index.optimize"):
         with monkeypatch.context() as patched:
             owner, name = step.split(".")
             patched.setattr(getattr(knowledge_base.worker, owner), name, crash)
-            with pytest.raises(KeyboardInterrupt):
-                await knowledge_base.worker._erase(job.tenant, Task(**job.payload))
-    await knowledge_base.worker._erase(job.tenant, Task(**job.payload))
+            with pytest.raises(Crash):
+                await knowledge_base.worker.erasures.erase([Erasure(job)])
+    await knowledge_base.worker.erasures.erase([Erasure(job)])
     assert left_in(tmp_path) == []
 
 
@@ -87,6 +92,7 @@ async def test_an_ingest_that_a_deletion_overtakes_leaves_nothing(
         await other.library.delete("tea", OPERATOR)
         await work_until_idle(other)
     await knowledge_base.worker._publish([prepared])
+    await knowledge_base.worker.erasures.idle()
     assert left_in(tmp_path) == []
     assert await knowledge_base.index.search_text("oolong", Restriction(OPERATOR), 5) == []
     status = await knowledge_base.queue.progress(str(batch))
@@ -164,11 +170,11 @@ async def test_an_access_change_that_dies_half_way_is_completed_by_a_worker(
     await add_all(knowledge_base, [document("tea", "Oolong.", access=Access("internal"))])
 
     async def crash(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Crash
 
     with monkeypatch.context() as patched:
         patched.setattr(knowledge_base.index, "set_access", crash)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Crash):
             await knowledge_base.library.set_access("tea", Access("public"), OPERATOR)
     assert await knowledge_base.queue.pending() == 1
     later(monkeypatch)
@@ -188,3 +194,71 @@ async def test_chunks_made_with_rights_of_before_are_never_readable(knowledge_ba
     await knowledge_base.worker._publish([prepared])
     assert await knowledge_base.index.search_text("oolong", Restriction(PAT), 5) == []
     assert (await knowledge_base.search.search("oolong", OPERATOR)).items
+
+
+async def test_an_erasure_that_takes_its_time_holds_up_no_document(
+    knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index may wait half a minute until it can merge: ingestion goes on, and two erasures share one merge."""
+    await add_all(knowledge_base, [document(name, "Oolong.") for name in ("tea", "pot", "cup")])
+    merging, merged, optimize, merges = asyncio.Event(), asyncio.Event(), knowledge_base.index.optimize, 0
+
+    async def slowly() -> None:
+        nonlocal merges
+        merges += 1
+        merging.set()
+        await merged.wait()
+        await optimize()
+
+    monkeypatch.setattr(knowledge_base.index, "optimize", slowly)
+    worker = asyncio.create_task(knowledge_base.worker.run(idle_seconds=0.01))
+    try:
+        await knowledge_base.library.delete("tea", OPERATOR)
+        await asyncio.wait_for(merging.wait(), 20)
+        for name in ("pot", "cup"):
+            await knowledge_base.library.delete(name, OPERATOR)
+        for number in range(3):  # more batches than there are lanes
+            batch = (await knowledge_base.library.add(document(f"d{number}", "Sencha."), OPERATOR)).batch
+            await until(knowledge_base, str(batch))
+        assert len((await knowledge_base.search.search("sencha", PAT)).items) == 3
+        assert (await knowledge_base.queue.depth()).waiting == 3
+        merged.set()
+        async with asyncio.timeout(20):
+            while (await knowledge_base.queue.depth()).waiting:
+                await asyncio.sleep(0.01)
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+    assert merges == 2
+
+
+async def until(knowledge_base: KnowledgeBase, batch: str) -> None:
+    async with asyncio.timeout(20):
+        while not ((found := await knowledge_base.queue.progress(batch)) and found.complete):
+            await asyncio.sleep(0.01)
+
+
+async def test_an_erasure_that_waits_stays_claimed(
+    knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_all(knowledge_base, [document("tea", "Oolong.")])
+    await knowledge_base.library.delete("tea", OPERATOR)
+    knowledge_base.queue.lease_seconds = 0.3
+    beats, heartbeat = 0, knowledge_base.queue.heartbeat
+
+    async def counted(jobs: Sequence[Job]) -> None:
+        nonlocal beats
+        beats += len(jobs)
+        await heartbeat(jobs)
+
+    async def slowly() -> None:
+        async with asyncio.timeout(20):
+            while beats < 4:
+                await asyncio.sleep(0.01)
+        assert await knowledge_base.queue.claim(5) == []
+
+    monkeypatch.setattr(knowledge_base.queue, "heartbeat", counted)
+    monkeypatch.setattr(knowledge_base.index, "optimize", slowly)
+    await work_until_idle(knowledge_base)
+    depth = await knowledge_base.queue.depth()
+    assert (depth.waiting, depth.dead) == (0, 0)
