@@ -8,18 +8,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from infra.cli.verticals import packages
+
 ROOT = Path(__file__).parents[1]
 FILES = {
     "requirements.lock": ["--group", "{project}:build"],
     "requirements-dev.lock": ["--group", "{project}:dev", "-c", "requirements.lock"],
     "requirements-all.lock": ["--group", "{project}:build", "--extra", "all", "-c", "requirements.lock"],
 }
-IMAGES = {
-    "knowledge-base": "knowledge_base",
-    "devops": "devops",
-    "support-hub": "support_hub",
-    "gateway": "infra/gateway",
-}
+IMAGES = {name: package.replace(".", "/") for name, package in packages().items()}
 """Server -> folder of the `fork.toml` that says what it stands on."""
 OPTIONS = ["--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-header", "--no-annotate"]
 

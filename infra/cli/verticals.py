@@ -15,6 +15,7 @@ _FRONTS: dict[str, str] = {
 }
 COMMANDS: dict[str, str] = {
     "crm": "infra.cli.crm",
+    "fork": "infra.fork.command",
 }
 """Commands of their own, by the module that has the `app`."""
 

@@ -26,21 +26,27 @@ def passwords(folder: Path) -> dict[str, str]:
 
 def texts(password: dict[str, str]) -> dict[str, str]:
     """File -> content, for what holds a password and is no password itself."""
-    database = f"postgresql+asyncpg://triptych:{password['postgres']}@postgres:5432/triptych"
-    mongodb = f"mongodb://triptych:{password['mongodb']}@mongodb:27017/{{}}?authSource=admin"
     identity = {"credentials": [{"accessKey": "triptych", "secretKey": password["s3"]}]}
     actions = ["Admin", "Read", "Write", "List"]
     return {
-        "triptych_database_url": database,
-        "support_postgres_url": database,
+        "triptych_database_url": _database(password["postgres"]),
+        "support_postgres_url": _database(password["postgres"]),
         "triptych_redis_url": f"redis://:{password['valkey']}@valkey:6379/0",
-        "kb_mongodb_url": mongodb.format("knowledge_base"),
-        "support_mongodb_url": mongodb.format("support_hub"),
+        "kb_mongodb_url": _mongodb(password["mongodb"], "knowledge_base"),
+        "support_mongodb_url": _mongodb(password["mongodb"], "support_hub"),
         "valkey_configuration": f"requirepass {password['valkey']}\nappendonly yes\ndir /data\n",
         "keycloak_configuration": f"bootstrap-admin-username=admin\nbootstrap-admin-password={password['keycloak']}\n",
         "s3_configuration": json.dumps({"identities": [{"name": "triptych", "actions": actions} | identity]}),
         "s3_credentials": f"[default]\naws_access_key_id = triptych\naws_secret_access_key = {password['s3']}\n",
     }
+
+
+def _database(password: str) -> str:
+    return f"postgresql+asyncpg://triptych:{password}@postgres:5432/triptych"
+
+
+def _mongodb(password: str, database: str) -> str:
+    return f"mongodb://triptych:{password}@mongodb:27017/{database}?authSource=admin"
 
 
 def certificates(folder: Path) -> None:

@@ -1,16 +1,12 @@
 """A server process: it drains on SIGTERM, and speaks over stdio."""
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
-from fastmcp import Client
-from fastmcp.client.transports import StdioTransport
 
 from infra.demo.servers import free_port
 
@@ -60,13 +56,3 @@ async def test_on_sigterm_it_says_so_finishes_what_runs_and_ends(tmp_path: Path)
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_over_stdio_it_acts_as_the_local_user(tmp_path: Path, mode: str) -> None:
-    environment = {**os.environ, "TRIPTYCH_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    arguments = ["-m", "infra.cli", "serve", "knowledge-base", "--transport", "stdio"]
-    transport = StdioTransport(sys.executable, arguments, env=environment, cwd=str(tmp_path))
-    async with Client(transport, mode=mode) as client:
-        assert {"search", "fetch"} <= {tool.name for tool in await client.list_tools()}
-        assert (await client.call_tool("list_documents")).structured_content["items"] == []

@@ -17,6 +17,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 
 from common.security.api_keys import ApiKeyStore
+from infra.cli.verticals import server_names
 from infra.demo.servers import free_port
 from tests.common.test_serve import ROOT
 from tests.services.authority import Authority, Certificate
@@ -41,7 +42,7 @@ async def encrypted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     data = tmp_path / "data"
     _, key = ApiKeyStore(data / "api-keys.json").create("alice", "local", ["user", "auditor"], ["engineering"])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.cli", "serve", "devops", "--port", str(port), "--data-dir", str(data)),
+        *(sys.executable, "-m", "infra.cli", "serve", server_names()[-1], "--port", str(port), "--data-dir", str(data)),
         *("--tls-cert", str(shown.cert), "--tls-key", str(shown.key), "--workers", str(request.param)),
         stderr=asyncio.subprocess.DEVNULL,
         cwd=ROOT,

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from infra.cli.verticals import load_vertical, server_names
+
 ROOT = Path(__file__).parents[2]
 
 
 def demo(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TRIPTYCH_", "KB_", "DEVOPS_", "SUPPORT_"))
-    }
+    own = tuple(str(load_vertical(name).settings.model_config.get("env_prefix")) for name in server_names())
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIPTYCH_", *own))}
     command = [sys.executable, "-m", "infra.cli", "demo", "--once", "--data-dir", str(folder)]
     environment = {**kept, **settings, "COLUMNS": "120", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=folder)

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
-PATH = re.compile(r"`((?:common|knowledge_base|devops|infra|tests|docs)/[\w./*-]+)`")
+TOPS = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")))
+PATH = re.compile(rf"`((?:{TOPS})/[\w./*-]+)`")
 COMMAND = re.compile(r"^(?:\.venv/bin/|uv run )?triptych ([a-z][\w-]*(?: [a-z][\w-]*)?)", re.MULTILINE)
 
 

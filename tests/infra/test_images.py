@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.fork.closure import closure, modules_below
 from infra.lock import IMAGES, image_requirements, name_of
-from tests.support.closure import closure, modules_below
 
 ROOT = Path(__file__).parents[2]
 ONLY = {

@@ -130,12 +130,12 @@ async def test_dead_letters_from_the_command_line(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("TRIPTYCH_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
 
-    def triptych(*words: str) -> str:
+    def said(*words: str) -> str:
         return str(CliRunner().invoke(app, ["dead-letters", *words]).output)
 
-    listed = await asyncio.to_thread(triptych, "list")
+    listed = await asyncio.to_thread(said, "list")
     assert job in listed and "The parser broke." in listed
-    shown = json.loads(await asyncio.to_thread(triptych, "show", job))
+    shown = json.loads(await asyncio.to_thread(said, "show", job))
     assert (shown["payload"]["document_id"], shown["failures"]) == ("tea", 100)
-    assert "1 will be tried again" in await asyncio.to_thread(triptych, "replay", job)
-    assert "There are no dead letters" in await asyncio.to_thread(triptych, "list")
+    assert "1 will be tried again" in await asyncio.to_thread(said, "replay", job)
+    assert "There are no dead letters" in await asyncio.to_thread(said, "list")

@@ -76,7 +76,7 @@ async def test_a_session_that_nobody_here_signed_is_none(site: Site) -> None:
     forged = [
         session_tokens(SigningKey(b"x" * 32)).issue(claims, 60),
         OwnTokens(site.runtime.key, DEVELOPMENT).issue(claims, 60),
-        OwnTokens(site.runtime.key, "console-session/devops").issue(claims, 60),
+        OwnTokens(site.runtime.key, "console-session/another").issue(claims, 60),
         session_tokens(site.runtime.key).issue(claims, 60)[:-4] + "AAAA",
         "eyJhbGciOiJub25lIn0." + "e30" + ".",
         json.dumps(claims).replace('"', ""),

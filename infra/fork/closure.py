@@ -20,20 +20,24 @@ class Closure:
 
 def closure(root: Path, start: Iterable[str]) -> Closure:
     """Everything that these modules need in order to run."""
-    modules, foreign, todo = set[str](), set[str](), list(start)
+    modules, foreign, todo = set[str](), set[str](), [name for name in start if file_of(root, name)]
     while todo:
         module = todo.pop()
-        if module in modules or file_of(root, module) is None:
-            continue
-        modules.add(module)
-        todo += [*_parents(module)]
-        for name in imports(root, module):
-            top = name.partition(".")[0]
-            if top in PACKAGES:
-                todo.append(name)
-            elif top not in sys.stdlib_module_names:
-                foreign.add(top)
+        if module not in modules:
+            modules.add(module)
+            own, others = _needs(root, module)
+            todo += own
+            foreign |= others
     return Closure(frozenset(modules), frozenset(foreign))
+
+
+@cache
+def _needs(root: Path, module: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Our own modules, packages above them among them, and foreign packages."""
+    names = imports(root, module)
+    own = {*_parents(module), *(name for name in names if name.partition(".")[0] in PACKAGES)}
+    tops = {name.partition(".")[0] for name in names} - {*PACKAGES, *sys.stdlib_module_names}
+    return frozenset(name for name in own if file_of(root, name)), frozenset(tops)
 
 
 @cache
@@ -43,6 +47,7 @@ def imports(root: Path, module: str) -> tuple[str, ...]:
     return tuple(_imported(ast.parse(path.read_text()))) if path else ()
 
 
+@cache
 def file_of(root: Path, module: str) -> Path | None:
     """The file of a module or package; None for what is something else, such as a class."""
     path = root.joinpath(*module.split("."))
@@ -63,12 +68,21 @@ def modules_below(root: Path, folder: str) -> list[str]:
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """At any depth; expressions, which import nothing, are not looked into."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        found = getattr(tree, part, None)
+        for node in found if isinstance(found, list) else ():
+            yield node
+            yield from _statements(node)
 
 
 def _parents(module: str) -> Iterator[str]:
