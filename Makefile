@@ -38,7 +38,6 @@ bench: $(VENV)/.ready-dev ## benchmarks; writes docs/benchmarks.md and its plots
 
 lock: $(VENV)/.ready-dev ## renew the lock files from pyproject.toml
 	@$(BIN)/python -m infra.lock $(UV)
-	@$(BIN)/python -m infra.fork.locks $(UV)
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .triptych

@@ -60,6 +60,9 @@ def main(uv: str) -> None:
         tool = Path(folder) / "uv.in"
         tool.write_text("uv\n")
         compile_lock(uv, str(tool), "requirements-uv.lock", [])
+    if (ROOT / "infra" / "fork").is_dir():
+        # A fork makes no forks.
+        subprocess.run([sys.executable, "-m", "infra.fork.locks", uv], cwd=ROOT, check=True)  # noqa: S603
 
 
 if __name__ == "__main__":

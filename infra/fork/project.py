@@ -124,7 +124,6 @@ def _client(names: Names, manifest: Manifest) -> dict[str, Any]:
 def makefile(text: str) -> str:
     """Without benchmarks, which stay with the suite, and with `make format`."""
     text = re.sub(r"(?m)^bench: .*\n(?:\t.*\n)+\n", "", text).replace(" bench", "")
-    text = re.sub(r"(?m)^\t@\$\(BIN\)/python -m infra\.fork\.locks.*\n", "", text)
     formatting = "format: $(VENV)/.ready-dev ## order of imports and layout of the code\n"
     formatting += "\t@$(BIN)/ruff check --select I --fix .\n\t@$(BIN)/ruff format .\n\n"
     return text.replace("lock: ", formatting + "lock: ", 1).replace(".PHONY: ", ".PHONY: format ")
