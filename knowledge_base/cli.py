@@ -14,6 +14,7 @@ from common.vertical import Check, Served, Vertical
 from knowledge_base.ingest_command import ingest
 from knowledge_base.migrate_command import migrate
 from knowledge_base.reindex_command import reindex
+from knowledge_base.reseal_command import reseal
 from knowledge_base.settings import KnowledgeBaseSettings
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ vertical = Vertical(
     tour=tour,
     work=work,
     queue=queue,
-    commands=(ingest, migrate, reindex),
+    commands=(ingest, migrate, reindex, reseal),
     checks=(
         Check("catalogue", check_catalog),
         Check("objects", check_objects),

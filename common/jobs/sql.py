@@ -10,21 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import read_write
 from common.jobs import sql_views
+from common.jobs.claims import Claims, as_new
 from common.jobs.job import DeadLetter, Depth, Job, Progress, Retry
 from common.jobs.sql_table import jobs
 
 
-class SqlJobQueue:
+class SqlJobQueue(Claims):
     """Implements JobQueue."""
 
     def __init__(
         self, engine: AsyncEngine, worker: str, lease_seconds: float = 60.0, retry: Retry | None = None
     ) -> None:
+        super().__init__(worker, lease_seconds, retry)
         self._engine = engine
         self._writer = read_write(engine)
-        self._worker = worker
-        self._retry = retry or Retry()
-        self.lease_seconds = lease_seconds
 
     async def claim(self, limit: int) -> list[Job]:
         """See JobQueue."""
@@ -45,27 +44,6 @@ class SqlJobQueue:
                 await connection.execute(update(jobs).where(jobs.c.id.in_(fatal)).values(**given_up))
         claimed = [sql_views.job_of(row) for row in rows if row["id"] not in fatal]
         return sorted(claimed, key=lambda job: job.id)
-
-    async def heartbeat(self, claimed: Sequence[Job]) -> None:
-        """See JobQueue."""
-        await self._update(claimed, ready_at=time.time() + self.lease_seconds)
-
-    async def finish(self, finished: Sequence[Job]) -> None:
-        """See JobQueue."""
-        await self._update(finished, state="done", error=None, ended=time.time())
-
-    async def fail(self, job: Job, error: str, retry: bool) -> None:
-        """See JobQueue."""
-        failures, now = job.failures + 1, time.time()
-        noted = {"failures": failures, "error": error[:1000]}
-        if retry and failures < self._retry.tries:
-            await self._update([job], state="queued", ready_at=now + self._retry.pause(failures), **noted)
-        else:
-            await self._update([job], state="dead" if retry else "failed", ended=now, **noted)
-
-    async def release(self, claimed: Sequence[Job], error: str) -> None:
-        """See JobQueue."""
-        await self._update(claimed, state="queued", ready_at=time.time() + self._retry.pause(1), error=error[:1000])
 
     async def _update(self, claimed: Sequence[Job], **values: Any) -> None:
         if claimed:
@@ -92,7 +70,7 @@ class SqlJobQueue:
 
     async def replay(self, job_ids: Sequence[str]) -> int:
         """See JobQueue."""
-        again = {"state": "queued", "failures": 0, "lost": 0, "ready_at": time.time(), "error": None, "ended": None}
+        again = as_new(time.time())
         these = update(jobs).where(jobs.c.id.in_(job_ids), jobs.c.state == "dead")
         async with self._writer.begin() as connection:
             return int((await connection.execute(these.values(**again))).rowcount)

@@ -8,21 +8,19 @@ from typing import Any
 from common.errors import Conflict, NotFound
 from common.jobs import Job
 from common.security.access import Access, AccessScope
-from knowledge_base.acceptance import Known, answer, content_of, moment, task_for
+from knowledge_base.acceptance import moment
 from knowledge_base.adapters.mongo_browse import facets_from, facets_of, page_of, position_of, selection
+from knowledge_base.adapters.mongo_changes import accepted, copied_row, published_of
 from knowledge_base.adapters.mongo_documents import (
     SCHEMA,
     Row,
     access_of,
     changed,
-    facts_rows,
     living,
-    metadata_text,
     new_row,
     readable,
     set_current,
     set_rights,
-    timeline_of,
     version_of,
 )
 from knowledge_base.adapters.mongo_jobs import hand_over, job_of, job_row, prepare_jobs, prepared_collection
@@ -75,7 +73,7 @@ class MongoCatalog:
                     self._documents,
                     created_by.tenant,
                     document_id,
-                    lambda row: _accepted(row, by_id[document_id], created_by, batch, operator, at),
+                    lambda row: accepted(row, by_id[document_id], created_by, batch, operator, at),
                 )
             jobs.extend(rows)
             return answers
@@ -93,7 +91,7 @@ class MongoCatalog:
 
         async def publish_one(place: tuple[str, str]) -> tuple[list[Validity], list[Access | None]]:
             async with self._turns:
-                return await changed(self._documents, *place, lambda row: _published(row, by_place[place]))
+                return await changed(self._documents, *place, lambda row: published_of(row, by_place[place]))
 
         found = dict(zip(by_place, await _all([publish_one(place) for place in by_place]), strict=True))
         rights = {place: iter(each) for place, (_, each) in found.items()}
@@ -212,7 +210,7 @@ class MongoCatalog:
                 return False, None
             made = new_row(first.tenant, first.document_id)
             made |= {"life": life, "latest": max(version.version for version in versions)}
-            made["versions"] = [_copied_row(version) for version in versions]
+            made["versions"] = [copied_row(version) for version in versions]
             set_current(made, next((version.version for version in versions if version.is_current), None))
             set_rights(made, first.access)
             return True, made
@@ -262,86 +260,6 @@ class MongoCatalog:
         if row is None:
             raise _unknown(document_id)
         return row
-
-
-def _accepted(
-    row: Row | None, items: Sequence[Stored], caller: AccessScope, batch: str, operator: bool, at: float
-) -> tuple[tuple[list[Accepted | Conflict | None], list[Row]], Row | None]:
-    """Answers and jobs, and the document with the versions that were taken; None if there are none."""
-    answers: list[Accepted | Conflict | None] = []
-    jobs: list[Row] = []
-    for item in items:
-        found = answer(item, _known_of(row) if row else None, caller, batch, operator)
-        if isinstance(found, Accepted) and found.batch:
-            row = row or new_row(caller.tenant, item.document.document_id)
-            row["versions"].append(_version_row(item, found.version, caller.subject, at))
-            row |= {"latest": found.version, "deleted_at": None, "deleted_by": None}
-            set_rights(row, item.document.access)
-            jobs.append(job_row(batch, caller, task_for(item, found.version).payload))
-        answers.append(found)
-    if row is None or not jobs:
-        return (answers, jobs), None
-    row["outbox"] += jobs
-    return (answers, jobs), row
-
-
-def _published(
-    row: Row | None, items: Sequence[Published]
-) -> tuple[tuple[list[Validity], list[Access | None]], Row | None]:
-    if row is None or row["deleted_at"] is not None:
-        return ([], [None for _ in items]), None
-    times, ended, rights = timeline_of(row), list[Validity](), list[Access | None]()
-    by_number = {version["version"]: version for version in living(row)}
-    for item in items:
-        if item.version not in by_number:
-            rights.append(None)
-            continue
-        rights.append(times.access)
-        ended += times.publish(item)
-        by_number[item.version] |= {"title": item.title[:500], "text_key": item.text_key}
-    for number, version in by_number.items():
-        version |= {"published_at": times.published_at[number], "superseded_at": times.superseded_at[number]}
-    set_current(row, times.current)
-    return (ended, rights), row
-
-
-def _known_of(row: Row) -> Known:
-    last = next((version for version in row["versions"] if version["version"] == row["latest"]), None)
-    return Known(
-        life=row["life"],
-        latest=row["latest"],
-        is_current=row["current"] is not None and row["current"]["version"] == row["latest"],
-        is_deleted=row["deleted_at"] is not None,
-        access=access_of(row),
-        content=content_of(last["object_key"], version_of(row, last).metadata) if last else content_of(None, None),
-        title=last["title"] if last else "",
-    )
-
-
-def _version_row(item: Stored, number: int, created_by: str, at: float) -> Row:
-    document = item.document
-    return {
-        "version": number,
-        "document_id": document.document_id,
-        "level": document.access.level,
-        "title": document.title,
-        "name": document.name,
-        "object_key": item.object_key,
-        "text_key": None,
-        "metadata": metadata_text(document.metadata),
-        "facts": facts_rows(document.metadata),
-        "created_at": document.created_at or at,
-        "created_by": created_by,
-        "published_at": None,
-        "superseded_at": None,
-    }
-
-
-def _copied_row(version: Version) -> Row:
-    names = ("version", "document_id", "title", "name", "object_key", "text_key", "created_at", "created_by")
-    times = {"published_at": version.published_at, "superseded_at": version.superseded_at}
-    values = {"metadata": metadata_text(version.metadata), "facts": facts_rows(version.metadata)}
-    return {**{name: getattr(version, name) for name in names}, "level": version.access.level, **times, **values}
 
 
 def _may_read(row: Row, scope: AccessScope) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.jobs import DeadLetter, Depth, Job, Progress, Retry
+from common.jobs.claims import Claims, as_new
 from common.jobs.job import RECENT_SECONDS
 from common.security.access import AccessScope
 
@@ -95,15 +96,13 @@ async def hand_over_left(database: Any) -> None:
         await hand_over(database, row["tenant"], row["outbox"])
 
 
-class MongoJobQueue:
+class MongoJobQueue(Claims):
     """Implements JobQueue."""
 
     def __init__(self, database: Any, worker: str, lease_seconds: float = 60.0, retry: Retry | None = None) -> None:
+        super().__init__(worker, lease_seconds, retry)
         self._database = database
         self._jobs = database["jobs"]
-        self._worker = worker
-        self._retry = retry or Retry()
-        self.lease_seconds = lease_seconds
 
     async def claim(self, limit: int) -> list[Job]:
         """See JobQueue."""
@@ -122,31 +121,9 @@ class MongoJobQueue:
             await self._jobs.update_many(these, {"$set": {**taken, "state": "running"}, "$inc": grown})
         rows = await self._jobs.find({"claim": claim, "state": "running"}).to_list()
         if fatal := [row["_id"] for row in rows if row["lost"] > self._retry.max_lost]:
-            why = f"It was under way when {self._retry.max_lost + 1} workers ended, so it may have been the cause."
-            given_up = {"state": "dead", "error": why, "ended": now}
+            given_up = self._given_up(now)
             await self._jobs.update_many({"_id": {"$in": fatal}, "claim": claim}, {"$set": given_up})
         return sorted((job_of(row) for row in rows if row["_id"] not in fatal), key=lambda job: job.id)
-
-    async def heartbeat(self, claimed: Sequence[Job]) -> None:
-        """See JobQueue."""
-        await self._update(claimed, ready_at=time.time() + self.lease_seconds)
-
-    async def finish(self, finished: Sequence[Job]) -> None:
-        """See JobQueue."""
-        await self._update(finished, state="done", error=None, ended=time.time())
-
-    async def fail(self, job: Job, error: str, retry: bool) -> None:
-        """See JobQueue."""
-        failures, now = job.failures + 1, time.time()
-        noted = {"failures": failures, "error": error[:1000]}
-        if retry and failures < self._retry.tries:
-            await self._update([job], state="queued", ready_at=now + self._retry.pause(failures), **noted)
-        else:
-            await self._update([job], state="dead" if retry else "failed", ended=now, **noted)
-
-    async def release(self, claimed: Sequence[Job], error: str) -> None:
-        """See JobQueue."""
-        await self._update(claimed, state="queued", ready_at=time.time() + self._retry.pause(1), error=error[:1000])
 
     async def _update(self, claimed: Sequence[Job], **values: Any) -> None:
         """These jobs, as far as nobody has claimed them again, or ended them."""
@@ -169,7 +146,7 @@ class MongoJobQueue:
 
     async def replay(self, job_ids: Sequence[str]) -> int:
         """See JobQueue."""
-        again = {"state": "queued", "failures": 0, "lost": 0, "ready_at": time.time(), "error": None, "ended": None}
+        again = as_new(time.time())
         done = await self._jobs.update_many({"_id": {"$in": list(job_ids)}, "state": "dead"}, {"$set": again})
         return int(done.modified_count)
 
