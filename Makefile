@@ -25,7 +25,7 @@ test: $(VENV)/.ready-dev ## the test suite, against real servers
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 test-slow: $(VENV)/.ready-dev ## kill and chaos runs, browser, forks
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -m slow -n auto --maxprocesses 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.ready-dev ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

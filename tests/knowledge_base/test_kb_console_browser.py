@@ -2,21 +2,20 @@
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ConsoleMessage, FilePayload, Page, async_playwright
+from playwright.async_api import ConsoleMessage, FilePayload, Page
 
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
 from infra.demo.servers import is_ready
+from tests.support.browser import chromium
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -34,8 +33,6 @@ def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 @pytest.mark.slow
 async def test_somebody_clicks_through(tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("chromium cannot be had; to bring it: apt install chromium")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,9 +44,8 @@ async def test_somebody_clicks_through(tmp_path: Path) -> None:
                 await asyncio.sleep(0.1)
         store = ApiKeyStore(api_keys_path(CommonSettings(data_dir=tmp_path)))
         key = store.create("dana", "local", ["admin"], [], "internal")[1]
-        async with async_playwright() as playwright:
+        async with chromium() as browser:
             pages: list[Page] = []
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for scheme, width in (("light", 1200), ("dark", 400)):
                 page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]
                 await _walk(page, url, key)
@@ -59,7 +55,6 @@ async def test_somebody_clicks_through(tmp_path: Path) -> None:
             signed_in = await pages[0].context.storage_state()
             plain = await browser.new_context(java_script_enabled=False, storage_state=signed_in)
             await _send_form(await plain.new_page(), url)
-            await browser.close()
     finally:
         process.terminate()
         process.wait(30)

@@ -1,35 +1,30 @@
 """A real browser goes through the support hub's pages; nothing is wrong in its console."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, async_playwright
+from playwright.async_api import ConsoleMessage, Page
 
+from tests.support.browser import chromium
 from tests.support.crm import RunningSuite
 from tests.support.hub import fault
 from tests.support.hub_process import hub_process
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MIREK = "mirek.dvorak@marlowdairies.example"
 SASKIA = "saskia.lindqvist@basalt-dc.example"
 
 
 @pytest.mark.slow
 async def test_somebody_clicks_through(crm: RunningSuite, tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("chromium cannot be had; to bring it: apt install chromium")
     async with (
         hub_process(crm, tmp_path, {"SUPPORT_SOURCE_SECONDS": "3"}) as (url, key),
-        async_playwright() as playwright,
+        chromium() as browser,
     ):
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for scheme, width in (("light", 1200), ("dark", 400)):
             page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]
             await _walk(page, url, key)
         await fault(crm, "zendesk", kind="hang")
         await _one_hangs(page, url)
-        await browser.close()
 
 
 async def _walk(page: Page, url: str, key: str) -> None:
