@@ -25,6 +25,11 @@ class Clusters:
         self._scope = scope
         self._names: dict[str, tuple[float, frozenset[str]]] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """Of all clusters, the first one first."""
+        return list(self._clusters)
+
     def named(self, name: str | None) -> Cluster:
         """The cluster of that name, or the first one. Raises NotFound."""
         if name is None:

@@ -26,6 +26,7 @@ from devops.changes.service import Changes
 from devops.changes.states import WAITING
 
 TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
 QUEUE = f"{HOME}/changes"
 SWITCH = f"{HOME}/change-switch"
 POST = frozenset({"POST"})

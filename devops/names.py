@@ -18,13 +18,16 @@ _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?")
 MAX_LABELS = 10
 
 
+def matches(pattern: str, name: str) -> bool:
+    """The whole of it: `$` alone would let a line break pass."""
+    return re.fullmatch(pattern, name) is not None
+
+
 def _checked(pattern: str, what: str) -> AfterValidator:
     """Not a `pattern` of the schema: models gain nothing from reading it with every tool."""
-    compiled = re.compile(pattern)
 
     def check(name: str) -> str:
-        # `$` alone would let a line break pass.
-        if not compiled.fullmatch(name):
+        if not matches(pattern, name):
             raise ValueError(f"it is no {what}")
         return name
 

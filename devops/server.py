@@ -34,7 +34,8 @@ from devops.answers import (
 from devops.bootstrap import Devops, build_devops, opened
 from devops.bootstrap_changes import build_changes, change_policy, opened_changes
 from devops.change_tools import ChangeTools, add_change_tools
-from devops.console import TEMPLATES, ChangePages
+from devops.cluster_page import cluster_page
+from devops.console import STATIC, TEMPLATES, ChangePages
 from devops.detail_answers import (
     Diagnosis,
     LogAnswer,
@@ -46,6 +47,7 @@ from devops.detail_answers import (
     workload_detail,
 )
 from devops.diagnosis.rules import likely_causes
+from devops.live_pages import LivePages
 from devops.live_tools import add_live_tools
 from devops.metrics import Metric
 from devops.settings import DevopsSettings
@@ -85,8 +87,9 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     if built is not None:
         tools = ChangeTools(built.changes, built.confirmations, common.public_url or base_url)
         add_change_tools(server, tools, settings.approve_by_tool == "on")
-    pages = ChangePages(built.changes).pages() if built else []
-    routes = console_routes(runtime, pages, [TEMPLATES])
+    pages = [cluster_page(devops, built.changes if built else None), *LivePages(devops).pages()]
+    pages += ChangePages(built.changes).pages() if built else []
+    routes = console_routes(runtime, pages, [TEMPLATES], [STATIC])
     return Served(build_app(server, runtime, base_url, routes), server, runtime)
 
 

@@ -62,6 +62,8 @@ class Visit:
     templates: Templates
     layout: dict[str, Any]
     """What every template needs: server, navigation, form tokens."""
+    still_allowed: "Callable[[], Awaitable[None]]"
+    """For answers that go on for long: raises Denied once the session has ended or the right was taken away."""
 
     @property
     def principal(self) -> Principal:

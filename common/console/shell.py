@@ -56,7 +56,8 @@ class Shell:
             current_principal.set(session.principal)
             # Right and limit come first: nothing is read of what somebody may not send.
             self.check_right(session.principal, page)
-            visit = Visit(request, session, page, self.runtime, self.templates, self.layout(request, session))
+            layout, still = self.layout(request, session), self.still_allowed(request, page)
+            visit = Visit(request, session, page, self.runtime, self.templates, layout, still)
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(request.close)
                 if page.recorded:
@@ -83,6 +84,17 @@ class Shell:
             roles = ", ".join(sorted(principal.roles)) or "none"
             hint = "Ask whoever gave you the key for one that does."
             raise Denied(f"Your roles ({roles}) do not open this page.", hint)
+
+    def still_allowed(self, request: Request, page: Page) -> Callable[[], Awaitable[None]]:
+        """Asks again what was asked at the beginning of a request."""
+
+        async def check() -> None:
+            session = await self.sessions.current(request)
+            if session is None:
+                raise Denied("Your session has ended.", "Sign in again.")
+            self.check_right(session.principal, page)
+
+        return check
 
     async def check_form(self, request: Request, session: Session, files: Files | None = None) -> None:
         """Raises Denied unless this is a form of ours, filled in by the person of the session. Receives its files."""

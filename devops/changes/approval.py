@@ -89,6 +89,11 @@ class Approvals:
             await self._move(change, "cancelled", actor, f"Cancelled by {actor.subject}.")
         return await self._again(change)
 
+    @property
+    def gates(self) -> Gates:
+        """What stops changes whoever asks."""
+        return self._gates
+
     def may_approve(self, change: Change, who: Principal) -> bool:
         """Whether this person's yes would count, but for the digest and the sign-in."""
         draft = change.draft

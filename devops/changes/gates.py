@@ -59,14 +59,19 @@ class Gates:
                     return environment
         return PRODUCTION
 
+    def frozen(self, now: float) -> list[Freeze]:
+        """The freezes that hold now."""
+        moment = datetime.fromtimestamp(now, UTC)
+        return [freeze for freeze in self._freezes if freeze.start <= moment < freeze.end]
+
     def check(self, environment: str, now: float, switch: Switch) -> None:
         """Raises Denied while nothing may be changed there."""
         if self._closed or switch.off:
             why = f" by {switch.by}: {switch.reason}" if switch.off else " by DEVOPS_CHANGES_OFF"
             raise Denied(f"All changes are switched off{why}.", "Reading goes on. An administrator switches them on.")
         moment = datetime.fromtimestamp(now, UTC)
-        for freeze in self._freezes:
-            if freeze.environment in ("*", environment) and freeze.start <= moment < freeze.end:
+        for freeze in self.frozen(now):
+            if freeze.environment in ("*", environment):
                 until = freeze.end.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
                 raise Denied(f"{environment} is frozen until {until}. {freeze.reason}".strip(), "Ask again after it.")
         windows = self._windows.get(environment)

@@ -1,0 +1,119 @@
+"""The page that says how a cluster is: health by namespace, restarts, warnings, and whether it may be changed."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from common.console.page import HOME, Page, Visit
+from devops.answers import shown
+from devops.bootstrap import Devops
+from devops.changes.service import Changes
+from devops.kinds import Kind
+from devops.ports import Row
+from devops.reading import is_healthy
+
+MOST = 500
+SHOWN = 12
+WIDTH = 320
+"""Of the bars, in pixels."""
+
+
+@dataclass
+class Health:
+    """Workloads of a namespace."""
+
+    namespace: str
+    good: int = 0
+    bad: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.good + self.bad
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A line of a plot: how wide, of what."""
+
+    label: str
+    address: str
+    widths: tuple[float, ...]
+    text: str
+
+
+def cluster_page(devops: Devops, changes: Changes | None) -> Page:
+    """The page; without `changes` nothing can be changed here at all."""
+
+    async def cluster(visit: Visit) -> Response:
+        name = visit.request.query_params.get("cluster") or None
+        who = visit.principal
+        found = await devops.reading.workloads(who, name, None, None, {}, False, MOST, None)
+        pods = await devops.reading.pods(who, name, None, {}, None, False, MOST, None)
+        events = await devops.events.page(who, name, None, None, True, SHOWN, None)
+        broken = [(kind, row) for kind, row in found.items if not is_healthy(kind, row)]
+        return visit.render(
+            "cluster.html",
+            cluster=shown(found.cluster),
+            totals={"workloads": len(found.items), "broken": len(broken), "pods": len(pods.items)},
+            partial=found.next_cursor is not None or pods.next_cursor is not None,
+            clusters=devops.clusters.names,
+            health=health_bars(found.items, found.cluster.name),
+            restarts=restart_bars([row for _, row in pods.items], found.cluster.name),
+            broken=[
+                {"kind": kind.name, "row": row, "address": live(found.cluster.name, row.namespace, workload=row.name)}
+                for kind, row in broken
+            ],
+            warnings=events.items,
+            width=WIDTH,
+            off=await changes.store.switch() if changes else None,
+            frozen=changes.approvals.gates.frozen(changes.clock.now()) if changes else [],
+        )
+
+    return Page("/cluster", "Cluster", "console:cluster", cluster, order=10)
+
+
+def health_bars(items: Sequence[tuple[Kind, Row]], cluster: str) -> list[Bar]:
+    """By namespace, the one with most that is broken first."""
+    found: dict[str, Health] = defaultdict(lambda: Health(""))
+    for kind, row in items:
+        health = found[row.namespace]
+        health.namespace = row.namespace
+        if is_healthy(kind, row):
+            health.good += 1
+        else:
+            health.bad += 1
+    ordered = sorted(found.values(), key=lambda each: (-each.bad, -each.all, each.namespace))
+    unit = WIDTH / max((each.all for each in ordered), default=1)
+    return [
+        Bar(
+            each.namespace,
+            live(cluster, each.namespace, show="events"),
+            (round(each.good * unit, 1), round(each.bad * unit, 1)),
+            f"{each.good} healthy, {each.bad} broken",
+        )
+        for each in ordered
+    ]
+
+
+def restart_bars(rows: Sequence[Row], cluster: str) -> list[Bar]:
+    """The pods that were restarted most often."""
+    counted = [(int(str(row.cells.get("restarts") or "0").split(" ")[0]), row) for row in rows]
+    most = sorted((pair for pair in counted if pair[0]), key=lambda pair: -pair[0])[:SHOWN]
+    unit = WIDTH / max((count for count, _ in most), default=1)
+    return [
+        Bar(
+            f"{row.namespace}/{row.name}",
+            live(cluster, row.namespace, pod=row.name),
+            (round(count * unit, 1),),
+            f"{count} restarts",
+        )
+        for count, row in most
+    ]
+
+
+def live(cluster: str, namespace: str, **what: str) -> str:
+    """The address where its log lines or events are followed."""
+    return f"{HOME}/live?{urlencode({'cluster': cluster, 'namespace': namespace, **what})}"

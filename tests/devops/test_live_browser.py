@@ -1,0 +1,104 @@
+"""A real browser looks at the cluster and follows its lines; nothing is wrong in its console."""
+
+import asyncio
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+
+from common.settings import CommonSettings
+from common.vertical import Served
+from devops.adapters.simulated import cluster as simulated_cluster
+from devops.server import build
+from tests.support.live import live_at
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PICTURES = os.environ.get("TEST_PICTURES")
+"""A folder in which pictures of the pages are left, for whoever wants to look at them."""
+
+
+@pytest.mark.slow
+async def test_somebody_follows_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if CHROMIUM is None:
+        pytest.skip("chromium cannot be had; to bring it: apt install chromium")
+    monkeypatch.setenv("DEVOPS_MODE", "read-write")
+    began, loop = time.time(), asyncio.get_running_loop()
+    started = loop.time()
+    hasty = lambda: began + (loop.time() - started) * 30  # noqa: E731
+    monkeypatch.setattr(simulated_cluster.SimulatedCluster.__init__, "__defaults__", (hasty,))
+    found: list[Served] = []
+
+    def built(url: str) -> Any:
+        found.append(build(CommonSettings(data_dir=tmp_path, rate_limit_burst=1000), url))
+        return found[0].app
+
+    async with live_at(built) as url, async_playwright() as playwright:
+        keys = found[0].runtime.credentials.api_keys
+        _, key = keys.create("alice", "local", ["admin"], ["engineering"], "internal")
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for scheme, width in (("light", 1200), ("dark", 400)):
+            await _walk(browser, url, key, scheme, width)
+        await browser.close()
+
+
+async def _walk(browser: Browser, url: str, key: str, scheme: Any, width: int) -> None:
+    page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    problems: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        problems.extend([message.text] if message.type in ("error", "warning") else [])
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    await page.goto(f"{url}/console/sign-in?next=/console/cluster")
+    await page.fill("#key", key)
+    await page.click("main button")
+    await page.locator("h1", has_text="fern-ams-1 (simulated)").wait_for()
+    assert await page.locator("table.bars svg rect.broken").count() >= 3
+    await _seen(page, f"cluster-{scheme}")
+    await page.click("nav >> text=Live")
+    await page.locator("h3", has_text="Choose what to follow").wait_for()
+    await _seen(page, f"live-empty-{scheme}")
+    await page.select_option("select[name=namespace]", "production")
+    await page.fill("input[name=workload]", "ingest-api")
+    await page.keyboard.press("Enter")
+    await page.locator("#state", has_text="Live").wait_for()
+    await page.wait_for_selector("#lines li.suspicious")
+    await _keys(page)
+    await _seen(page, f"live-{scheme}")
+    await page.goto(f"{url}/console/live?show=events")
+    await page.wait_for_selector("#lines li.warning")
+    await _seen(page, f"events-{scheme}")
+    await page.goto(f"{url}/console/live?namespace=production&workload=nothing")
+    await page.locator("#state", has_text="no workload nothing").wait_for()
+    assert problems == []
+    await page.close()
+
+
+async def _keys(page: Page) -> None:
+    """Everything works without a mouse."""
+    await page.focus("#lines")
+    await page.keyboard.press("p")
+    await page.locator("#state", has_text="Paused").wait_for()
+    lines = await page.locator("#lines li").count()
+    await page.locator("#count", has_text="wait").wait_for()
+    assert await page.locator("#lines li").count() == lines
+    await page.keyboard.press("p")
+    await page.wait_for_function(f"document.querySelectorAll('#lines li').length > {lines}")
+    await page.keyboard.press("/")
+    await page.keyboard.type("certificate")
+    await page.wait_for_function("document.querySelector('#lines li[hidden]') !== null")
+    shown = page.locator("#lines li:not([hidden])")
+    assert all("certificate" in text for text in await shown.all_inner_texts())
+    await page.fill("#filter", "")
+
+
+async def _seen(page: Page, name: str) -> None:
+    """Nothing stands over the right edge."""
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+    if PICTURES:
+        await page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
