@@ -23,7 +23,9 @@ from common.jobs.bell import Bell, NoBell
 from common.jobs.docket_bell import DocketBell
 from common.jobs.intake import Intake
 from common.jobs.sql import SqlJobQueue
+from common.redis_client import connect_redis
 from common.security.encryption import load_keyring
+from common.security.nonces import LocalNonces, Nonces, RedisNonces
 from common.settings import CommonSettings
 from knowledge_base.adapters.bucket import ObstoreBucket
 from knowledge_base.adapters.elastic_client import ElasticsearchAccess
@@ -43,6 +45,7 @@ from knowledge_base.adapters.pinecone_index import PineconeIndex
 from knowledge_base.adapters.sql_catalog import SqlCatalog
 from knowledge_base.adapters.sql_sources import SqlSources
 from knowledge_base.bootstrap_embedder import build_embedder
+from knowledge_base.bucket_events import BucketEvents
 from knowledge_base.buckets import Bucket, BucketSync
 from knowledge_base.files import FileCheck
 from knowledge_base.ingest import Ingest, WriteRecord, unrecorded
@@ -88,6 +91,7 @@ class KnowledgeBase:
     sources: SourceStore
     sync: FolderSync
     buckets: BucketSync
+    bucket_events: BucketEvents
     uploads: Uploads
     reranker: Reranker | None
     search: Search
@@ -120,6 +124,7 @@ def build_knowledge_base(
     allowed = [Path(path) for path in settings.allowed_paths]
     ingest = Ingest(library, queue, allowed, rules, audit)
     sync = FolderSync(ingest, catalog, stores.sources)
+    buckets = BucketSync(sync, folder / "buckets", build_bucket(common, settings), settings.max_file_bytes)
     return KnowledgeBase(
         settings=settings,
         stores=stores,
@@ -133,7 +138,8 @@ def build_knowledge_base(
         ingest=ingest,
         sources=stores.sources,
         sync=sync,
-        buckets=BucketSync(sync, folder / "buckets", build_bucket(common, settings), settings.max_file_bytes),
+        buckets=buckets,
+        bucket_events=BucketEvents(stores.sources, buckets.run, build_nonces(common, settings)),
         uploads=Uploads(ingest, audit),
         reranker=reranker,
         search=Search(index, embedder, catalog, _fusion(settings), _rerank(reranker, settings)),
@@ -207,6 +213,14 @@ def build_bucket(common: CommonSettings, settings: KnowledgeBaseSettings) -> Cal
     return lambda url: ObstoreBucket(url, account)
 
 
+def build_nonces(common: CommonSettings, settings: KnowledgeBaseSettings) -> Nonces:
+    """With Redis a notice counts once for all processes."""
+    if common.redis_url is None or settings.bucket_events_token is None:
+        return LocalNonces()
+    redis = connect_redis(common.redis_url.get_secret_value(), common.ca_file)
+    return RedisNonces(redis, "triptych:knowledge-base:nonce:")
+
+
 def build_scanner(settings: KnowledgeBaseSettings) -> Scanner:
     """The malware scanner of the settings."""
     if settings.clamd_address is None:
@@ -231,6 +245,7 @@ async def opened(knowledge_base: KnowledgeBase, work: bool = True) -> AsyncItera
         for task in background:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+        await knowledge_base.bucket_events.close()
         await knowledge_base.bell.close()
         await knowledge_base.parser.close()
         await knowledge_base.embedder.close()

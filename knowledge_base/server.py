@@ -40,6 +40,7 @@ from knowledge_base.answers import (
     version_list,
 )
 from knowledge_base.bootstrap import KnowledgeBase, build_knowledge_base, opened
+from knowledge_base.bucket_route import bucket_routes
 from knowledge_base.citations import parse_citation
 from knowledge_base.console.pages import STATIC, TEMPLATES, pages
 from knowledge_base.documents import NewDocument
@@ -94,8 +95,11 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_writing_tools(server, knowledge_base)
     add_prompts(server)
     own = pages(knowledge_base)
-    console = console_routes(runtime, own, [TEMPLATES], [STATIC])
-    return Served(build_app(server, runtime, base_url, console, larger_bodies(own)), server, runtime)
+    routes = [
+        *bucket_routes(knowledge_base.bucket_events, lambda: settings.current("bucket_events_token")),
+        *console_routes(runtime, own, [TEMPLATES], [STATIC]),
+    ]
+    return Served(build_app(server, runtime, base_url, routes, larger_bodies(own)), server, runtime)
 
 
 def add_reading_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> None:

@@ -60,6 +60,9 @@ class KnowledgeBaseSettings(Settings):
     objects_account_key: SecretStr | None = Field(
         None, description="its key; default: the managed identity of the workload or machine"
     )
+    bucket_events_token: SecretStr | None = Field(
+        None, min_length=32, description="bearer token of notices that buckets have changed, at /webhooks/buckets"
+    )
     embedder: Literal["onnx", "sentence-transformers", "http"] = Field(
         "onnx", description="onnx: all-MiniLM-L6-v2 on this machine's processors; http: a server elsewhere"
     )

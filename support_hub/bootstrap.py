@@ -17,10 +17,10 @@ from common.http.upstream import UpstreamMetrics
 from common.redis_client import connect_redis
 from common.resilience.deadline import deadline
 from common.security.encryption import load_keyring
+from common.security.nonces import LocalNonces, RedisNonces
 from common.settings import CommonSettings
 from support_hub.access import CustomerAccess
 from support_hub.adapters.marks import LocalMarks, RedisMarks
-from support_hub.adapters.nonces import LocalNonces, RedisNonces
 from support_hub.adapters.platforms import build_crms
 from support_hub.adapters.sql_catalogue import SqlCatalogue
 from support_hub.adapters.sql_orders import SqlOrders
@@ -97,7 +97,9 @@ def build_support_hub(
         people=PeopleSearch(crms, settings.source_seconds),
         search=TicketSearch(crms, settings.source_seconds),
         tickets=Tickets(crms, SqlWrites(database.primary, keys), cache),
-        webhooks=Webhooks(build_readers(settings), RedisNonces(redis) if redis else LocalNonces(), cache),
+        webhooks=Webhooks(
+            build_readers(settings), RedisNonces(redis, "triptych:support:nonce:") if redis else LocalNonces(), cache
+        ),
         attention=Attention(marks),
         unified_query=build_unified_query(settings, orders, profiles, marks),
     )

@@ -9,6 +9,7 @@ import structlog
 
 from common.cache.cache import Cache
 from common.errors import Denied
+from common.security.nonces import Nonces
 
 WINDOW_SECONDS = 300.0
 """How old a message may be; as long its signature is remembered."""
@@ -42,13 +43,6 @@ class WebhookReader(Protocol):
 
     def read(self, delivery: Delivery, now: float) -> Notice:
         """Raises Denied for what is not genuine or too old, ValueError, KeyError or TypeError for a wrong shape."""
-
-
-class Nonces(Protocol):
-    """Remembers names for a while, over all processes."""
-
-    async def is_first(self, name: str, seconds: float) -> bool:
-        """Whether the name was not given before; it is remembered now."""
 
 
 class Webhooks:
