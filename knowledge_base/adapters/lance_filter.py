@@ -26,7 +26,7 @@ from knowledge_base.filters import (
     kind_of,
 )
 
-STILL = 1e18
+STILL = 2**62
 """`superseded_at` of a version that nothing has superseded."""
 _SIGNS: dict[Bound, str] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _GETTERS = {"text": "json_get_string", "number": "json_get_float", "flag": "json_get_bool"}
@@ -62,8 +62,16 @@ def readers_filter(scope: AccessScope) -> str:
 def time_filter(as_of: float | None) -> str:
     """Versions that count now, or that did at a time."""
     if as_of is None:
-        return f"superseded_at = {STILL!r}"
-    return f"published_at <= {float(as_of)!r} AND superseded_at > {float(as_of)!r}"
+        return f"superseded_at = {STILL:d}"
+    return f"published_at <= {float(as_of)!r} AND superseded_at > {microseconds(as_of):d}"
+
+
+def microseconds(at: float) -> int:
+    """A time as `superseded_at` has it.
+
+    Bitmaps of Lance are of whole numbers, and a tree takes four times as long to find the 100,000 chunks of today.
+    """
+    return round(at * 1e6)
 
 
 def metadata_filter(condition: Filter) -> str:

@@ -17,7 +17,7 @@ from common.errors import SettingsError, Unavailable
 from common.garbage import return_memory
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.imports import ONE_AT_A_TIME
-from knowledge_base.adapters.lance_filter import STILL, facts_json, literal, where
+from knowledge_base.adapters.lance_filter import STILL, facts_json, literal, microseconds, where
 from knowledge_base.adapters.lance_turn import WriterTurn
 from knowledge_base.adapters.lance_upkeep import create_indices, is_untidy, tidy
 from knowledge_base.adapters.query_words import query_words
@@ -86,7 +86,7 @@ class LanceIndex:
             this = f"({_of_document(item.tenant, item.document_id)} AND version = {item.version:d})"
             ended.setdefault(item.superseded_at, []).append(this)
         for at, these in ended.items():
-            updates = {"superseded_at": repr(float(at))}
+            updates = {"superseded_at": f"{microseconds(at):d}"}
             await self._written(functools.partial(_update, updates=updates, where=" OR ".join(these)))
 
     async def set_access(self, tenant: str, document_id: str, access: Access) -> None:
@@ -247,7 +247,7 @@ def _schema(dimension: int) -> "pyarrow.Schema":
             pa.field("facts", pa.json_()),
             pa.field("level", pa.int8()),
             pa.field("published_at", pa.float64()),
-            pa.field("superseded_at", pa.float64()),
+            pa.field("superseded_at", pa.int64()),
             pa.field("readers", pa.list_(pa.string())),
             pa.field("vector", pa.list_(pa.float32(), dimension)),
         ]

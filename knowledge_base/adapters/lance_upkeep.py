@@ -32,7 +32,7 @@ async def create_indices(table: Any) -> None:
         "document_id": BTree(),
         "level": Bitmap(),
         "readers": LabelList(),
-        "superseded_at": BTree(),
+        "superseded_at": Bitmap(),
     }
     there = {column for index in await table.list_indices() for column in index.columns}
     for column, config in wanted.items():
