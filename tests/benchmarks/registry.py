@@ -3,6 +3,7 @@
 from tests.benchmarks import (
     audit,
     cache,
+    capacity,
     chaos,
     cranfield,
     devops_reading,
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         start,
         cranfield,
         scale,
+        capacity,
         elasticsearch,
         ingestion,
         chaos,
