@@ -1,8 +1,10 @@
 """Events of a cluster as they happen."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from common.errors import InvalidInput
 from common.following import Following, Past
@@ -32,7 +34,7 @@ class Question:
         return Query(self.namespace, fields=dict(self.fields), hidden=self.hidden, limit=PAGE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventEntry:
     """An event; its place is its version, since one that happens again is written anew."""
 
@@ -42,7 +44,16 @@ class EventEntry:
 
     @property
     def size(self) -> int:
-        return len(self.event.message) + 400
+        return 2 * len(self.event.message) + 800
+
+    @cached_property
+    def as_json(self) -> str:
+        """For browsers; made once for all of them."""
+        event = self.event
+        text, warning = f"{event.reason}: {event.message}", event.type != "Normal"
+        source = f"{event.namespace}/{event.about}"
+        shown = {"time": event.time, "source": source, "text": text, "warning": warning}
+        return json.dumps({**shown, "suspicious": self.suspicious})
 
 
 class LiveEvents:

@@ -20,8 +20,7 @@ from common.security.principal import Principal
 from devops.bootstrap import Devops
 from devops.kinds import NAMESPACE
 from devops.live import Stream
-from devops.live_events import EventEntry
-from devops.live_logs import LogEntry, LogQuestion
+from devops.live_logs import LogQuestion
 from devops.names import NAME_PATTERN, matches
 from devops.ports import Query
 
@@ -86,7 +85,7 @@ class LivePages:
         async def entries() -> AsyncGenerator[dict[str, str], None]:
             live = self._devops.live_logs
             async with live.follow(visit.principal, question, TAIL, _resume(visit), self._look(visit)) as stream:
-                async with aclosing(_messages(stream, _line)) as messages:
+                async with aclosing(_messages(stream)) as messages:
                     async for message in messages:
                         yield message
 
@@ -101,7 +100,7 @@ class LivePages:
             live, who = self._devops.live_events, visit.principal
             question = (_text(asked, "cluster"), _name(asked, "namespace"), _name(asked, "about"), warnings, TAIL)
             async with live.follow(who, *question, _resume(visit), self._look(visit)) as stream:
-                async with aclosing(_messages(stream, _event)) as messages:
+                async with aclosing(_messages(stream)) as messages:
                     async for message in messages:
                         yield message
 
@@ -145,33 +144,11 @@ class LivePages:
                 del self._open[key]
 
 
-async def _messages(stream: Stream[Any, Any], shape: Any) -> AsyncGenerator[dict[str, str], None]:
+async def _messages(stream: Stream[Any, Any]) -> AsyncGenerator[dict[str, str], None]:
     async with aclosing(stream.batches()) as batches:
         async for batch in batches:
             if batch:
-                yield {"id": stream.token, "data": json.dumps([shape(item) for item in batch])}
-
-
-def _line(entry: LogEntry) -> dict[str, Any]:
-    return {
-        "time": entry.line.time,
-        "source": entry.line.source,
-        "text": entry.line.text,
-        "suspicious": entry.suspicious,
-    }
-
-
-def _event(entry: EventEntry) -> dict[str, Any]:
-    event = entry.event
-    source = f"{event.namespace}/{event.about}"
-    text = f"{event.reason}: {event.message}"
-    return {
-        "time": event.time,
-        "source": source,
-        "text": text,
-        "suspicious": entry.suspicious,
-        "warning": event.type != "Normal",
-    }
+                yield {"id": stream.token, "data": f"[{','.join(item.as_json for item in batch)}]"}
 
 
 def _resume(visit: Visit) -> str | None:

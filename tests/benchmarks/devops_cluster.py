@@ -145,7 +145,7 @@ class Ours:
 
 
 @contextlib.contextmanager
-def ours(folder: Path, data: Path) -> Iterator[Ours]:
+def ours(folder: Path, data: Path, callers: int = CALLERS) -> Iterator[Ours]:
     """`triptych serve devops` over the control plane, with a key for each caller."""
     given: dict[str, str] = {
         "DEVOPS_CLUSTER": "kubeconfig",
@@ -157,7 +157,7 @@ def ours(folder: Path, data: Path) -> Iterator[Ours]:
     os.environ.update(given)
     try:
         store = ApiKeyStore(api_keys_path(CommonSettings(data_dir=data)))
-        keys = [store.create(f"caller-{number}", "local", ["user"], [], "internal")[1] for number in range(CALLERS)]
+        keys = [store.create(f"caller-{number}", "local", ["user"], [], "internal")[1] for number in range(callers)]
         server = start_server("devops", 8002, data)
     finally:
         for name, value in before.items():

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     soak,
     stack,
     start,
+    streams,
     support_hub,
 )
 from tests.benchmarks.benchmark import Benchmark
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         http_client,
         cache,
         devops_reading,
+        streams,
         support_hub,
         limiter,
         replicas,

@@ -1,0 +1,220 @@
+"""Fifty people follow the logs of twenty pods: how long until a line is with all of them?"""
+
+import asyncio
+import re
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from devops.adapters.kubernetes_api import KubernetesApi
+from devops.adapters.kubernetes_cluster import KubernetesCluster
+from devops.kinds import POD
+from devops.ports import LogQuery, Query
+from tests.benchmarks.benchmark import Benchmark, Run
+from tests.benchmarks.devops_cluster import Ours, ours
+from tests.benchmarks.machine import resident_bytes_of
+from tests.benchmarks.result import Result, Table, Target, percentile
+from tests.services import kubernetes
+from tests.support.clusters import Place, real
+
+FOLLOWERS, PODS, STOPPED = 50, 20, 10
+ABOUT = f"""A Kubernetes 1.37 control plane with {PODS} pods; kwok, which stands in for the kubelets, serves one
+file as the log of each of them. {FOLLOWERS} browsers follow all pods over server-sent events of `triptych serve devops`,
+so a line that is written is {PODS} lines for {FOLLOWERS} followers at the same moment. Measured from the write to the
+arrival in the client: API server and kwok are in it. What these take alone is the same measurement on one
+connection to the API server for each pod. Then {STOPPED} more followers connect and do not read, megabytes are written
+for them, and the same is measured again. Everything, clients included, shares the machine."""
+EVERY_SECONDS = 0.5
+GIVE_UP_SECONDS = 60.0
+BURSTS, LINES_OF_BURST = 6, 15
+LINE = re.compile(rb"bench-(\d+)-")
+
+
+@dataclass
+class Written:
+    """What was written when, and when it arrived, each line once for each pod and follower."""
+
+    log: Path
+    at: dict[int, float] = field(default_factory=dict)
+    delays: list[float] = field(default_factory=list)
+    arrived: int = 0
+
+    def write(self, padding: str = "") -> None:
+        """One line."""
+        number = len(self.at)
+        self.at[number] = time.perf_counter()
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+        with self.log.open("a") as file:
+            file.write(f"{now} stdout F bench-{number}- {padding}\n")
+
+    def saw(self, piece: bytes) -> None:
+        """Count the lines of a piece of a stream."""
+        now = time.perf_counter()
+        for found in LINE.finditer(piece):
+            self.arrived += 1
+            self.delays.append(now - self.at[int(found[1])])
+
+    async def all_arrived(self, count: int) -> None:
+        """Wait for the last one. Raises TimeoutError, since a lost line never comes."""
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            while self.arrived < count:
+                await asyncio.sleep(0.02)
+
+
+def run(run: Run) -> Result:
+    """Start, follow, measure, stop."""
+    plane = kubernetes.start()
+    folder = Path(next(plane))
+    try:
+        with tempfile.TemporaryDirectory() as data, ours(folder, Path(data), FOLLOWERS + STOPPED) as server:
+            return asyncio.run(_measure(run, folder, server))
+    finally:
+        plane.close()
+
+
+async def _measure(run: Run, folder: Path, server: Ours) -> Result:
+    lines, minutes = (10, 0.2) if run.quick else (120, 3.0)
+    log = folder / "pod.log"
+    async with real(folder) as place, AsyncExitStack() as stack:
+        await place.deploy("app", PODS)
+        pods = [pod["metadata"]["name"] for pod in await place.pods(PODS)]
+        alone = Written(log)
+        async with _directly(folder, place, pods, alone):
+            await _paced(run, "API server alone", alone, lines, PODS)
+        log.write_text("")
+        ready = Written(log)
+        followers = [await _follow(stack, server, place, key) for key in server.keys[:FOLLOWERS]]
+        tasks = [asyncio.create_task(_read(reader, lambda: current)) for reader in followers]
+        stack.callback(lambda: [task.cancel() for task in tasks])
+        current = ready
+        ready.write()
+        await ready.all_arrived(PODS * FOLLOWERS)
+        current = moving = Written(log, at=dict(ready.at))
+        await _paced(run, f"{FOLLOWERS} followers", moving, lines, PODS * FOLLOWERS)
+        for key in server.keys[FOLLOWERS:]:
+            await _stand_still(stack, server, place, key)
+        current = flood = Written(log, at=dict(moving.at))
+        await _flood(flood)
+        before = resident_bytes_of(server.server.process.pid)
+        current = beside = Written(log, at=dict(flood.at))
+        count = lines if run.quick else int(minutes * 60 / EVERY_SECONDS)
+        await _paced(run, f"beside {STOPPED} that stand still", beside, count, PODS * FOLLOWERS)
+        grown = (resident_bytes_of(server.server.process.pid) - before) / 2**20
+    return _result(alone, moving, beside, grown, minutes)
+
+
+async def _paced(run: Run, label: str, written: Written, count: int, each: int) -> None:
+    with run.progress(label, count) as progress:
+        for number in range(1, count + 1):
+            written.write("stored readings of site utrecht in shard two")
+            await asyncio.sleep(EVERY_SECONDS)
+            progress(number)
+        await written.all_arrived(count * each)
+    if written.arrived > count * each:
+        raise RuntimeError("a line came twice")
+
+
+async def _flood(written: Written) -> None:
+    """More than the sockets of those who do not read can hold."""
+    for burst in range(1, BURSTS + 1):
+        for _ in range(LINES_OF_BURST):
+            written.write("much " * 300)
+        await written.all_arrived(burst * LINES_OF_BURST * PODS * FOLLOWERS)
+
+
+@asynccontextmanager
+async def _directly(folder: Path, place: Place, pods: list[str], written: Written) -> AsyncIterator[None]:
+    """One connection to the API server for each pod: the least that anybody has to do."""
+    cluster = KubernetesCluster("bare", KubernetesApi(folder / "admin.kubeconfig", None))
+    await cluster.open()
+
+    async def read(pod: str) -> None:
+        async for line in cluster.follow_log(LogQuery(place.namespace, pod, "app", None, 0)):
+            written.saw(line.encode())
+
+    tasks = [asyncio.create_task(read(pod)) for pod in pods]
+    try:
+        assert len((await cluster.objects(POD, Query(place.namespace))).items) == PODS
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await cluster.close()
+
+
+async def _request(server: Ours, place: Place, key: str) -> bytes:
+    """The request of a browser that is signed in as the owner of the key."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    body = f"key={key}&next=/console"
+    head = f"POST /console/sign-in HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
+    kind = "Content-Type: application/x-www-form-urlencoded\r\n"
+    writer.write(f"{head}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    found = re.search(rb"set-cookie: (triptych-devops=[^;]+)", await reader.read(), re.I)
+    writer.close()
+    if found is None:
+        raise RuntimeError("the sign-in was refused")
+    address = f"/console/live/logs?namespace={place.namespace}&workload=app"
+    start = f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n".encode()
+    return start + b"Cookie: " + found[1] + b"\r\n\r\n"
+
+
+async def _follow(stack: AsyncExitStack, server: Ours, place: Place, key: str) -> asyncio.StreamReader:
+    request = await _request(server, place, key)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**22)
+    stack.callback(writer.close)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b" 200 " not in head:
+        raise RuntimeError(f"no stream: {head[:200]!r}")
+    return reader
+
+
+async def _read(reader: asyncio.StreamReader, current: Callable[[], Written]) -> None:
+    while piece := await reader.readline():
+        current().saw(piece)
+
+
+async def _stand_still(stack: AsyncExitStack, server: Ours, place: Place, key: str) -> None:
+    """Ask for the stream, and never read it."""
+    request = await _request(server, place, key)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    stack.callback(sock.close)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+    await asyncio.get_running_loop().sock_sendall(sock, request)
+
+
+def _result(alone: Written, moving: Written, beside: Written, grown: float, minutes: float) -> Result:
+    names = ("API server alone", f"{FOLLOWERS} followers", f"beside {STOPPED} that stand still")
+    rows = []
+    for name, found in zip(names, (alone, moving, beside), strict=True):
+        shares = [statistics.median(found.delays), percentile(found.delays, 0.95), percentile(found.delays, 0.99)]
+        rows.append([name, f"{found.arrived:,}", *(f"{1000 * share:.0f}" for share in shares)])
+    ratio = percentile(beside.delays, 0.99) / percentile(moving.delays, 0.99)
+    return Result(
+        tables=[
+            Table(title="From the write to the arrival", columns=["", "lines", "p50, ms", "p95", "p99"], rows=rows)
+        ],
+        targets=[
+            Target(
+                what=f"p99 with {FOLLOWERS} followers of {PODS} pods",
+                measured=1000 * percentile(moving.delays, 0.99),
+                limit=200,
+                unit="ms",
+            ),
+            Target(what=f"p99 beside {STOPPED} that stand still, over p99 without them", measured=ratio, limit=1.25),
+            Target(what=f"memory that {minutes:g} minutes add", measured=max(0.0, grown), limit=8, unit="MiB"),
+        ],
+        notes=["No line was lost and none came twice: each measurement ends when all of them have arrived."],
+    )
+
+
+BENCHMARK = Benchmark("streams", "Following logs", ABOUT, run)
