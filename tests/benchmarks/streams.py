@@ -25,7 +25,7 @@ from tests.support.clusters import Place, real
 
 FOLLOWERS, PODS, STOPPED = 50, 20, 10
 ABOUT = f"""A Kubernetes 1.37 control plane with {PODS} pods; kwok, which stands in for the kubelets, serves one
-file as the log of each of them. {FOLLOWERS} browsers follow all pods over server-sent events of `triptych serve devops`,
+file as the log of each of them. {FOLLOWERS} browsers follow all pods over server-sent events of our server,
 so a line that is written is {PODS} lines for {FOLLOWERS} followers at the same moment. Measured from the write to the
 arrival in the client: API server and kwok are in it. What these take alone is the same measurement on one
 connection to the API server for each pod. Then {STOPPED} more followers connect and do not read, megabytes are written
