@@ -23,6 +23,7 @@ from support_hub.access import CustomerAccess
 from support_hub.adapters.marks import LocalMarks, RedisMarks
 from support_hub.adapters.platforms import build_crms
 from support_hub.adapters.sql_catalogue import SqlCatalogue
+from support_hub.adapters.sql_merges import SqlMerges
 from support_hub.adapters.sql_orders import SqlOrders
 from support_hub.adapters.sql_store import SqlStore
 from support_hub.adapters.sql_writes import SqlWrites
@@ -30,6 +31,7 @@ from support_hub.adapters.webhook_readers import build_readers
 from support_hub.attention import Attention
 from support_hub.bootstrap_databases import build_database, build_profiles, build_unified_query
 from support_hub.customer import Customers, Source
+from support_hub.merges import Merges
 from support_hub.people import PeopleSearch
 from support_hub.ports import Crm, Marks, Orders, Profiles
 from support_hub.search import TicketSearch
@@ -62,6 +64,7 @@ class SupportHub:
     redis: "Redis | None"
     customers: Customers
     people: PeopleSearch
+    merges: Merges
     search: TicketSearch
     tickets: Tickets
     webhooks: Webhooks
@@ -81,6 +84,8 @@ def build_support_hub(
     orders, profiles = SqlOrders(database, keys), build_profiles(common, settings, database, keys)
     marks: Marks = RedisMarks(redis, "triptych:support:marks:", keys) if redis else LocalMarks()
     sources = build_sources(settings, cache, crms, orders, profiles)
+    people = PeopleSearch(crms, settings.source_seconds)
+    merges = Merges(SqlMerges(database, keys), crms, people, cache)
     return SupportHub(
         settings=settings,
         access=CustomerAccess(settings.tenant, settings.groups),
@@ -93,8 +98,9 @@ def build_support_hub(
         cache=cache,
         upstreams=upstreams,
         redis=redis,
-        customers=Customers(sources, settings.prefer, settings.source_seconds),
-        people=PeopleSearch(crms, settings.source_seconds),
+        customers=Customers(sources, settings.prefer, settings.source_seconds, merges),
+        people=people,
+        merges=merges,
         search=TicketSearch(crms, settings.source_seconds),
         tickets=Tickets(crms, SqlWrites(database.primary, keys), cache),
         webhooks=Webhooks(

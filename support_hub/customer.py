@@ -1,5 +1,6 @@
 """Everything about one customer, from all sources at once, with what arrived in time (patterns 2 and 5)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import time
@@ -9,7 +10,7 @@ from common.errors import NotFound
 from support_hub.facts import Fact, Preference, facts_of
 from support_hub.fanout import Arrived, Read, ask_all
 from support_hub.ports import Contact
-from support_hub.records import Order, Person, Profile, Ticket
+from support_hub.records import Order, Person, Profile, Reference, Ticket
 from support_hub.source_health import SourceHealth
 
 Question = Callable[[], Awaitable[Read["View"]]]
@@ -55,13 +56,23 @@ class Source(Protocol):
         """What it knows; an empty view if it knows nothing. Raises what `common.errors` has."""
 
 
+class Links(Protocol):
+    """Records that people have merged, see merges.py."""
+
+    async def linked(self, references: Iterable[Reference]) -> Sequence[Reference]:
+        """The other records of the same customer; raises nothing."""
+
+
 class Customers:
     """Puts the record together."""
 
-    def __init__(self, sources: Sequence[Source], preference: Preference, seconds: float) -> None:
+    def __init__(
+        self, sources: Sequence[Source], preference: Preference, seconds: float, links: Links | None = None
+    ) -> None:
         self._sources = {source.name: source for source in sources}
         self._preference = preference
         self._seconds = seconds
+        self._links = links
         self.health = SourceHealth(self._sources)
 
     async def find(self, contact: Contact) -> Customer:
@@ -72,18 +83,34 @@ class Customers:
         return customer
 
     async def get(self, contact: Contact) -> Customer:
-        """The record; each source has `seconds` for each of at most two rounds.
+        """The record; each source has `seconds` for each of at most two rounds, and of two more for merged records.
 
         The second round asks the sources that knew nothing again, by the addresses that the others brought.
         """
         arrived = await self._ask(self._sources, [contact])
-        known = addresses(view.people for view in _views(arrived))
-        again = [name for name, answer in arrived.items() if answer.state == "not_found"]
-        if further := sorted(known - {contact.email}):
-            contacts = [Contact(email=email) for email in further]
-            second = await self._ask({name: self._sources[name] for name in again}, contacts)
-            arrived |= {name: answer for name, answer in second.items() if answer.state != "not_found"}
-        return self._put_together(arrived)
+        known = _addresses(arrived)
+        again = {name: self._sources[name] for name, answer in arrived.items() if answer.state == "not_found"}
+        if further := known - {contact.email}:
+            arrived = _with(arrived, await self._ask(again, _contacts(further)))
+        return self._put_together(await self._with_merged(arrived, {contact.email}))
+
+    async def _with_merged(self, arrived: dict[str, Arrived[View]], asked: set[str]) -> dict[str, Arrived[View]]:
+        """With the records that people have merged with these, and with what all sources know by their addresses."""
+        references = {person.reference for view in _views(arrived) for person in view.people}
+        linked = await self._links.linked(references) if self._links and references else ()
+        wanted: dict[str, list[Contact]] = {}
+        for each in linked:
+            if each.source in self._sources:
+                wanted.setdefault(each.source, []).append(Contact(reference=each))
+        if not wanted:
+            return arrived
+        known = _addresses(arrived) | asked
+        rounds = [self._ask({name: self._sources[name]}, contacts) for name, contacts in wanted.items()]
+        for more in await asyncio.gather(*rounds):
+            arrived = _with(arrived, more)
+        if new := _addresses(arrived) - known:
+            arrived = _with(arrived, await self._ask(self._sources, _contacts(new)))
+        return arrived
 
     async def _ask(self, sources: Mapping[str, Source], contacts: Sequence[Contact]) -> dict[str, Arrived[View]]:
         started = time()
@@ -127,6 +154,27 @@ def _joined(views: Sequence[View]) -> View:
         tuple({order.number: order for view in views for order in view.orders}.values()),
         next((view.profile for view in views if view.profile), None),
     )
+
+
+def _addresses(arrived: Mapping[str, Arrived[View]]) -> set[str]:
+    return addresses(view.people for view in _views(arrived))
+
+
+def _contacts(emails: Iterable[str]) -> list[Contact]:
+    return [Contact(email=email) for email in sorted(emails)]
+
+
+def _with(arrived: Mapping[str, Arrived[View]], more: Mapping[str, Arrived[View]]) -> dict[str, Arrived[View]]:
+    return {**arrived, **{name: _both(arrived[name], answer) for name, answer in more.items()}}
+
+
+def _both(first: Arrived[View], more: Arrived[View]) -> Arrived[View]:
+    """One source's two answers; what did not arrive is told, and what did is kept."""
+    value = _joined([view for view in (first.value, more.value) if view is not None])
+    worse = next((each for each in (first, more) if each.state not in ("ok", "stale", "not_found")), None)
+    stale = next((each for each in (first, more) if each.state == "stale"), None)
+    told = worse or stale or (more if first.value is None else first)
+    return replace(told, value=None if value.is_empty else value)
 
 
 def _views(arrived: Mapping[str, Arrived[View]]) -> Iterable[View]:

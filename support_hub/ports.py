@@ -154,6 +154,32 @@ class Writes(Protocol):
         """It was refused, so it may be tried again."""
 
 
+@dataclass(frozen=True)
+class Merge:
+    """Two records that somebody said are one customer's, and what spoke for it."""
+
+    id: str
+    pair: tuple[str, str]
+    """References, such as `zendesk:123`, in order."""
+    by: str
+    at: datetime
+    evidence: tuple[str, ...]
+    undone_by: str = ""
+
+
+class MergeStore(Protocol):
+    """Remembers merges."""
+
+    async def add(self, merge: Merge) -> Merge:
+        """Keep it. The same pair again is the merge that is there, in force once more if it was undone."""
+
+    async def undo(self, merge_id: str, who: str, at: datetime) -> Merge:
+        """It is in force no more. Raises NotFound."""
+
+    async def of(self, records: Sequence[str]) -> list[Merge]:
+        """Those in force that have one of these records."""
+
+
 class Orders(Protocol):
     """Orders of all customers."""
 

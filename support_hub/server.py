@@ -36,6 +36,7 @@ from support_hub.bootstrap import SupportHub, build_support_hub, opened
 from support_hub.console.pages import STATIC, TEMPLATES, pages
 from support_hub.contact import read_contact, read_email
 from support_hub.customer import addresses
+from support_hub.merge_tools import add_draft_tools, add_merge_tools
 from support_hub.settings import SupportSettings
 from support_hub.ticket_tools import add_search_tools, add_writing_tools
 from support_hub.timeline import page, timeline
@@ -68,6 +69,8 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_customer_tools(server, hub)
     add_search_tools(server, hub)
     add_writing_tools(server, hub)
+    add_merge_tools(server, hub)
+    add_draft_tools(server, hub)
     add_order_tools(server, hub)
     add_product_tools(server, hub)
     routes = [
