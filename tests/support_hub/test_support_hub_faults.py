@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import text
 
+from common.databases import create_engine
+from common.settings import CommonSettings
+from infra.seed.support import load_support
+from tests.services.postgres import new_database
 from tests.support.crm import RunningSuite
-from tests.support.hub import ask, fault, person, served, settings_of
+from tests.support.hub import ask, environment, fault, person, served, settings_of
 
 MIREK = "mirek.dvorak@marlowdairies.example"
 SECONDS = 1.0
@@ -47,6 +52,37 @@ async def test_one_source_fails_and_the_others_answer(
     others = {name: each["state"] for name, each in found["sources"].items() if name != platform}
     assert set(others.values()) == {"ok"} and not found["complete"]
     assert found["customer"]["name"]["value"] == "Mirek Dvořák"
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE", "timeout"), ("ALTER TABLE orders RENAME TO gone", "error")],
+)
+async def test_the_order_database_hangs_or_fails(
+    crm: RunningSuite, tmp_path: Path, postgres_url: str, statement: str, state: str
+) -> None:
+    """A lock that somebody holds, or a table that is not there: marked, and nothing of another customer's shown."""
+    async with new_database(postgres_url) as url:
+        given = {**settings_of(crm), "SUPPORT_POSTGRES_URL": url, "SUPPORT_SOURCE_SECONDS": str(SECONDS)}
+        with environment(given):
+            await load_support(CommonSettings(data_dir=tmp_path))
+        (tmp_path / "support-hub").mkdir(exist_ok=True)
+        async with served(tmp_path, given) as hub, hub.client(person()) as client:
+            engine = create_engine(url)
+            async with engine.connect() as blocking:
+                await blocking.execute(text(statement))
+                if state == "error":
+                    await blocking.commit()
+                found = await ask(client, "get_customer_360", email=MIREK)
+                await blocking.rollback()
+            if state == "error":
+                async with engine.begin() as connection:
+                    await connection.execute(text("ALTER TABLE gone RENAME TO orders"))
+            await engine.dispose()
+            healed = await ask(client, "get_customer_360", email=MIREK)
+    assert found["sources"]["orders"]["state"] == state and not found["complete"] and found["orders"] == []
+    assert {found["sources"][name]["state"] for name in ("salesforce", "hubspot", "zendesk")} == {"ok"}
+    assert healed["complete"] and healed["orders"]
 
 
 async def test_forbidden(crm: RunningSuite, tmp_path: Path) -> None:
