@@ -10,6 +10,7 @@ WORDS = {
     "gateway": r"infra[./]gateway|\bGATEWAY_|triptych-gateway|\bserve gateway\b|\(gateway\.md|\bthe gateway\b",
 }
 """By which a text is known to be about a server."""
+LEFT_BEHIND = "a test that did not come along"
 _LINK = re.compile(r"!?\[([^\]]*)\]\(((?!https?://|#)[^)#\s]+)(#[^)]*)?\)")
 
 
@@ -27,6 +28,15 @@ def without(text: str, others: re.Pattern[str]) -> str:
 def unlinked(text: str, exists: Callable[[str], bool]) -> str:
     """Links to files that are not there become plain words."""
     return _LINK.sub(lambda found: found[0] if exists(found[2]) else found[1], text)
+
+
+def unnamed(text: str, package: str, exists: Callable[[str], bool]) -> str:
+    """Files that are not there are not named: tests become a word, sentences and rows about others are left out."""
+    path = re.compile(rf"`((?:{package}|infra|tests|docs)/[\w./*-]+)`")
+    tests = path.sub(lambda found: found[0] if exists(found[1]) or found[1][:6] != "tests/" else LEFT_BEHIND, text)
+    tests = tests.replace(f" ({LEFT_BEHIND})", "").replace(f". {LEFT_BEHIND}", f". {LEFT_BEHIND.capitalize()}")
+    gone = {re.escape(found[0]) for found in path.finditer(tests) if not exists(found[1])}
+    return without(tests, re.compile("|".join(sorted(gone)))) if gone else tests
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -111,6 +112,8 @@ def _record(fork: Path) -> dict[str, str]:
         if not record["commit"]:
             raise InvalidInput(f"{fork} was made without git, so what it was made of is unknown.", "Make a new fork.")
         checked(record["name"])
+        if not re.fullmatch(r"[0-9a-f]{7,64}", record["commit"]):
+            raise ValueError(f"no commit: {record['commit']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{fork} is no fork: {RECORD} cannot be read ({error}).", "Name a fork's folder.") from None
     return record

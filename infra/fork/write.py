@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from infra.fork.deployment import SERVERS, deployed, existing
 from infra.fork.names import Names
 from infra.fork.project import RECORD, made
-from infra.fork.prose import WORDS, unlinked, without
+from infra.fork.prose import WORDS, unlinked, unnamed, without
 from infra.fork.selection import Manifest, Selection
 
 CODE = (".py", ".pyi")
@@ -62,7 +64,7 @@ def _changed(path: str, text: str, selection: Selection) -> str | None:
     if path == "infra/compose/prepare.py":
         return "".join(line for line in text.splitlines(keepends=True) if not others.search(line))
     if path.endswith(".md") or path == "NOTICE":
-        return without(text, others)
+        return without(re.sub(r"(?m)^.*`make bench`.*\n", "", text), others)
     if path == ".dockerignore":
         kept = ("!common\n", *(f"!{other}\n" for other in WORDS if other != manifest.package))
         return "".join(line for line in text.splitlines(keepends=True) if line not in kept)
@@ -99,7 +101,12 @@ def _finish(files: dict[str, bytes], manifest: Manifest, names: Names) -> None:
             wanted = os.path.normpath(here / target)
             return wanted in files or any(each.startswith(f"{wanted}/") for each in files)
 
-        files[path] = unlinked(files[path].decode(), exists).encode()
+        text = unnamed(unlinked(files[path].decode(), exists), names.name, _known(files))
+        files[path] = text.encode()
+
+
+def _known(files: dict[str, bytes]) -> Callable[[str], bool]:
+    return lambda named: any(fnmatch(path, f"{named}*") for path in files)
 
 
 def formatted(files: dict[str, bytes]) -> dict[str, bytes]:
