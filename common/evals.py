@@ -1,8 +1,8 @@
 """Evaluations: questions whose answers are known, asked as a client asks, and scored."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from common.people import Person
 from common.tour import Stage
@@ -42,6 +42,8 @@ class Report:
 
     scores: Sequence[Score]
     misses: Sequence[Miss]
+    citations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Person and question -> the first citations of the answer."""
 
     @property
     def passed(self) -> bool:

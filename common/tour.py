@@ -53,6 +53,8 @@ class Stage:
 
     url: str
     tokens: Mapping[str, str]
+    prefix: str = field(default="", kw_only=True)
+    """Of the names of its tools, if a gateway is asked."""
 
     @asynccontextmanager
     async def client(self, person: str) -> AsyncIterator[Any]:
@@ -60,4 +62,16 @@ class Stage:
         from fastmcp import Client
 
         async with Client(f"{self.url}/mcp", auth=self.tokens[person]) as client:
-            yield client
+            yield Prefixed(client, self.prefix) if self.prefix else client
+
+
+@dataclass(frozen=True)
+class Prefixed:
+    """A client of a gateway that calls tools as their own server does."""
+
+    client: Any
+    prefix: str
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any], **options: Any) -> Any:
+        """See fastmcp.Client."""
+        return await self.client.call_tool(f"{self.prefix}{name}", arguments, **options)

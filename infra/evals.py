@@ -38,30 +38,32 @@ def run_evals(
     asked = {vertical.name: vertical.evals() for vertical in verticals if vertical.evals}
     console = Console(stderr=as_json)
     with _stages(asked, url, keys, console) as stages:
-        reports = {name: asyncio.run(_report(evals, stages[name], model)) for name, evals in asked.items()}
+        reports = {name: asyncio.run(report_of(evals, stages[name], model)) for name, evals in asked.items()}
     if as_json:
         document = {name: {**asdict(report), "passed": report.passed} for name, report in reports.items()}
         print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - the command's output
     else:
         for name, report in reports.items():
-            _show(console, name, report)
+            show(console, name, report)
     return all(report.passed for report in reports.values())
+
+
+def asked_server(asked: Mapping[str, Evals], url: str, keys: Path | None) -> Mapping[str, Stage]:
+    """A server that runs already. Raises InvalidInput."""
+    if len(asked) != 1 or keys is None:
+        raise InvalidInput("A running server is one vertical.", "Give --vertical, and --keys for --url.")
+    return {name: Stage(url.rstrip("/").removesuffix("/mcp"), _tokens(keys)) for name in asked}
 
 
 @contextmanager
 def _stages(
     asked: Mapping[str, Evals], url: str | None, keys: Path | None, console: Console
 ) -> Iterator[Mapping[str, Stage]]:
-    if url is None:
-        with (
-            tempfile.TemporaryDirectory(prefix="triptych-evals-") as folder,
-            _serving(asked, folder, console) as stages,
-        ):
-            yield stages
-    else:
-        if len(asked) != 1 or keys is None:
-            raise InvalidInput("A running server is one vertical.", "Give --vertical, and --keys for --url.")
-        yield {name: Stage(url.rstrip("/").removesuffix("/mcp"), _tokens(keys)) for name in asked}
+    if url is not None:
+        yield asked_server(asked, url, keys)
+        return
+    with tempfile.TemporaryDirectory(prefix="triptych-evals-") as folder, serving(asked, folder, console) as stages:
+        yield stages
 
 
 def _tokens(keys: Path) -> dict[str, str]:
@@ -75,7 +77,7 @@ def _tokens(keys: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _serving(asked: Mapping[str, Evals], folder: str, console: Console) -> Iterator[Mapping[str, Stage]]:
+def serving(asked: Mapping[str, Evals], folder: str, console: Console) -> Iterator[Mapping[str, Stage]]:
     """The demo company behind real servers in a folder of their own."""
     os.environ |= {
         "TRIPTYCH_DATA_DIR": folder,
@@ -99,12 +101,12 @@ def _serving(asked: Mapping[str, Evals], folder: str, console: Console) -> Itera
         yield {server.name: Stage(server.url, tokens) for server in servers}
 
 
-async def _report(evals: Evals, stage: Stage, model: str | None) -> Report:
+async def report_of(evals: Evals, stage: Stage, model: str | None) -> Report:
     report = await evals.ask(stage)
     if model is None:
         return report
     score, misses = await _ask_model(evals, stage, model)
-    return Report([*report.scores, *score], [*report.misses, *misses])
+    return Report([*report.scores, *score], [*report.misses, *misses], report.citations)
 
 
 async def _ask_model(evals: Evals, stage: Stage, model: str) -> tuple[list[Score], list[Miss]]:
@@ -140,7 +142,7 @@ async def _answer(api: Any, model: str, prompt: str, stage: Stage, question: Mod
         return await ask(api, model, Toolbox({"server": client}), messages)
 
 
-def _show(console: Console, name: str, report: Report) -> None:
+def show(console: Console, name: str, report: Report) -> None:
     table = Table(
         "score", "value", "must be", "of", "", title=f"{name}: {len(report.misses)} misses", title_justify="left"
     )

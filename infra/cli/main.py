@@ -125,11 +125,23 @@ def evals(
     model: Annotated[str | None, typer.Option(help="let this model answer, too; needs ANTHROPIC_API_KEY")] = None,
     url: Annotated[str | None, typer.Option(help="a running server with the demo company")] = None,
     keys: Annotated[Path | None, typer.Option(help='for --url: a file {"alice": "tk_...", ...}')] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="compare these: embedded,production,gateway; production is the server at --url")
+    ] = None,
 ) -> None:
-    """Ask questions whose answers are known, and score what comes back. Exit 0 only if it is good enough."""
+    """Ask questions whose answers are known, and score what comes back. Exit 0 only if it is good enough.
+
+    With --profile the same questions go to each profile, and what they cite must be the same.
+    """
     from infra.evals import run_evals
 
     names = [vertical] if vertical else vertical_names()
+    if profile is not None:
+        from infra.eval_profiles import profiles_from, run_profiles
+
+        chosen = profiles_from(profile)
+        good = run_profiles([load_vertical(name) for name in names], chosen, as_json, url, keys)
+        raise typer.Exit(0 if good else 1)
     raise typer.Exit(0 if run_evals([load_vertical(name) for name in names], as_json, model, url, keys) else 1)
 
 

@@ -13,6 +13,8 @@ from knowledge_base.evals.questions import Expectation, config, expectations, mo
 
 ASKED, COUNTED = 50, 10
 """Documents that are looked at for leaks, and for ranks."""
+CITED = 3
+"""Citations of an answer that two profiles are compared by."""
 NO_DOCUMENT = "there-is-no-such-document"
 Items = Sequence[dict[str, Any]]
 _RETRY = re.compile(r"Retry in (\d+\.\d+) s")
@@ -24,6 +26,7 @@ class Tally:
 
     seen: dict[str, list[float]] = field(default_factory=dict)
     misses: list[Miss] = field(default_factory=list)
+    citations: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, name: str, value: float) -> None:
         self.seen.setdefault(name, []).append(value)
@@ -40,7 +43,8 @@ async def ask(stage: Stage) -> Report:
     tally, own = Tally(), config()
     names = [person.name for person in own.people if person.name in stage.tokens]
     await asyncio.gather(*(_ask_as(stage, name, expectations(), tally) for name in names))
-    return Report([_score(name, tally.seen.get(name, [])) for name in [*own.at_least, *own.at_most]], tally.misses)
+    scores = [_score(name, tally.seen.get(name, [])) for name in [*own.at_least, *own.at_most]]
+    return Report(scores, tally.misses, tally.citations)
 
 
 def _score(name: str, seen: Sequence[float]) -> Score:
@@ -57,6 +61,8 @@ async def _ask_as(stage: Stage, person: str, lines: Iterable[Expectation], tally
         for (question, as_of), answers in questions.items():
             arguments = {"query": question, "limit": ASKED, **({"as_of": as_of} if as_of else {})}
             found = (await _call(client, "search", arguments)).structured_content["items"]
+            asked = f"{person}: {question}{f' (as of {as_of})' if as_of else ''}"
+            tally.citations[asked] = [item["citation"] for item in found[:CITED]]
             readable = [line for line in answers if person in line.visible_to]
             if readable:
                 _note_ranks(person, readable, found[:COUNTED], tally)
