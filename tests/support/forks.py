@@ -38,7 +38,7 @@ def environment(**more: str) -> dict[str, str]:
 def triptych(*arguments: object, cwd: Path = ROOT, code: int = 0) -> subprocess.CompletedProcess[str]:
     """A command of the suite in this folder."""
     command = [sys.executable, "-m", "infra.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

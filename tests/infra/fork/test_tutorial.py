@@ -52,7 +52,7 @@ def test_following_it_gives_a_tool_that_works(tmp_path: Path) -> None:
             follow(folder, step)
     run(folder, "make", f"PYTHON={sys.executable}", "setup-dev")
     test = [".venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", TEST]
-    denied = subprocess.run(test, cwd=folder, env=environment(), capture_output=True, text=True, timeout=200)
+    denied = subprocess.run(test, cwd=folder, env=environment(), capture_output=True, text=True, timeout=600)
     assert denied.returncode == 1 and "Unknown tool" in denied.stdout
     follow(folder, policy)
     assert "1 passed" in run(folder, *test).stdout

@@ -26,7 +26,7 @@ def command(suite: Path, *arguments: object, code: int = 0) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
