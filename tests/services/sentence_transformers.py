@@ -1,6 +1,6 @@
 """PyTorch, sentence-transformers and the official weights of all-MiniLM-L6-v2, in a folder of their own: gigabytes.
 
-They are fetched once, if that is asked for: with CI=true, or TEST_SENTENCE_TRANSFORMERS=yes.
+They are fetched once, if that is asked for, by TEST_SENTENCE_TRANSFORMERS=yes: CI alone does not ask for so much.
 TEST_SENTENCE_TRANSFORMERS_FOLDER names a folder that has them already.
 """
 
@@ -21,7 +21,7 @@ def folder() -> Path | None:
     if given := os.environ.get("TEST_SENTENCE_TRANSFORMERS_FOLDER"):
         return Path(given)
     if not (FOLDER / "complete").exists():
-        if os.environ.get("CI") != "true" and not os.environ.get("TEST_SENTENCE_TRANSFORMERS"):
+        if not os.environ.get("TEST_SENTENCE_TRANSFORMERS"):
             return None
         command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(FOLDER), *PACKAGES]
         subprocess.run(command, check=True, timeout=1_500)
