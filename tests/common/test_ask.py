@@ -196,7 +196,9 @@ def test_prices() -> None:
 
 
 PROGRAM = """
-import asyncio, sys, threading
+import asyncio, signal, sys, threading
+# What is started in the background of a shell ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from tests.support.apps import small_server
 import common.cli.ask as command

@@ -42,7 +42,7 @@ async def encrypted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     data = tmp_path / "data"
     _, key = ApiKeyStore(data / "api-keys.json").create("alice", "local", ["user", "auditor"], ["engineering"])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.cli", "serve", server_names()[-1], "--port", str(port), "--data-dir", str(data)),
+        *(sys.executable, "-m", "infra.cli", "serve", server_names()[0], "--port", str(port), "--data-dir", str(data)),
         *("--tls-cert", str(shown.cert), "--tls-key", str(shown.key), "--workers", str(request.param)),
         stderr=asyncio.subprocess.DEVNULL,
         cwd=ROOT,
@@ -79,7 +79,7 @@ async def test_a_server_encrypts_for_both_eras_and_for_browsers(encrypted: Encry
             f"{encrypted.url}/mcp", auth=encrypted.key, httpx_client_factory=cast(Any, factory)
         )
         async with Client(transport, mode=mode) as client:
-            assert (await client.call_tool("list_nodes", {})).structured_content["items"]
+            assert await client.list_tools()
     async with httpx2.AsyncClient(verify=encrypted.trust) as http:
         form = {"key": encrypted.key, "next": "/console"}
         answer = await http.post(f"{encrypted.url}/console/sign-in", data=form, headers={"Origin": encrypted.url})
