@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -31,6 +33,12 @@ SLOW_TO_START: dict[str, tuple[str, Start]] = {
 }
 """Fixture -> name and start of its server. Those that a run needs are started together, before its first test."""
 AHEAD = Ahead()
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores it, and so would each process that a test starts and interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

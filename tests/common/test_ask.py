@@ -196,9 +196,7 @@ def test_prices() -> None:
 
 
 PROGRAM = """
-import asyncio, signal, sys, threading
-# What is started in the background of a shell ignores it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import asyncio, sys, threading
 from pathlib import Path
 from tests.support.apps import small_server
 import common.cli.ask as command
