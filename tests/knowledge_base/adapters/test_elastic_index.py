@@ -1,6 +1,7 @@
 """What is Elasticsearch's own: refusals in words, a busy server, several servers, erasure."""
 
 import asyncio
+import importlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -192,6 +193,7 @@ async def test_what_a_busy_server_refuses_is_sent_again(busy_node: str, monkeypa
         pauses.append(seconds)
         await sleep(seconds)  # type: ignore[operator]
 
+    importlib.import_module("elasticsearch.helpers")  # its parts import each other: this one has to come first
     monkeypatch.setattr("elasticsearch._async.helpers._sleep", paused)
     monkeypatch.setattr(elastic_client, "BULK_BYTES", 1_000_000)
     async with new_elastic_index(busy_node) as index:
