@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ Profile = Literal["embedded", "production", "gateway"]
 SAME_AT_LEAST = 0.95
 """Share of the answers whose first citation is that of the first profile."""
 SHOWN = 20
-EMBEDDED = {"KB_INDEX": "lance", "KB_CATALOG": "sqlite", "KB_EMBEDDER": "onnx"}
 Reports = Mapping[str, Report]
 
 
@@ -75,8 +74,7 @@ def _stages(
     if not {"embedded", "gateway"} & set(profiles):
         yield found
         return
-    os.environ |= EMBEDDED
-    os.environ.pop("KB_OBJECTS_URL", None)
+    _embed(asked)
     with tempfile.TemporaryDirectory(prefix="triptych-evals-") as folder, serving(asked, folder, console) as stages:
         found["embedded"] = stages
         if "gateway" not in profiles:
@@ -90,10 +88,21 @@ def _stages(
 def _gateway(stages: Mapping[str, Stage], folder: Path) -> Iterator[Mapping[str, Stage]]:
     prefixes = {name: load_vertical(name).prefix for name in stages}
     domains = {prefixes[name]: [f"{stage.url}/mcp"] for name, stage in stages.items()}
-    os.environ["GATEWAY_DOMAINS"] = json.dumps(domains)
+    os.environ[f"{_settings_of('gateway')}DOMAINS"] = json.dumps(domains)
     with running([("gateway", 0)], folder) as [gateway]:
         wait_ready(gateway)
         yield {name: Stage(gateway.url, stage.tokens, prefix=f"{prefixes[name]}_") for name, stage in stages.items()}
+
+
+def _embed(verticals: Iterable[str]) -> None:
+    """Without settings of their own they use what is embedded."""
+    own = tuple(map(_settings_of, verticals))
+    for name in [name for name in os.environ if name.startswith(own)]:
+        del os.environ[name]
+
+
+def _settings_of(vertical: str) -> str:
+    return str(load_vertical(vertical).settings.model_config.get("env_prefix"))
 
 
 def differences(found: Mapping[str, Reports], profiles: Sequence[Profile]) -> list[Difference]:

@@ -69,11 +69,11 @@ async def test_queries_are_cached_and_the_cache_is_bounded(
 
 
 async def test_a_query_overtakes_documents(embedder: OnnxEmbedder) -> None:
-    documents = asyncio.gather(*(embedder.embed(TEXTS) for _ in range(8)))
+    documents = asyncio.gather(*(embedder.embed([f"{text} {n}" for text in TEXTS]) for n in range(40)))
     await asyncio.sleep(0)
     await embedder.embed(["a query in between"])
     assert not documents.done()
-    assert len(await documents) == 8
+    assert len(await documents) == 40
 
 
 async def test_who_is_cancelled_leaves_the_embedder_usable(embedder: OnnxEmbedder) -> None:
