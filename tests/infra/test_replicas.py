@@ -21,7 +21,7 @@ from tests.benchmarks.requests import ERAS, tool_call
 from tests.services.caddy import balancing
 from tests.support.serving import ask
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 CALM = {"namespace": "production", "name": "report-worker"}
 SETTINGS = {
     "DEVOPS_MODE": "read-write",

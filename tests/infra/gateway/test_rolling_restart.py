@@ -14,6 +14,7 @@ from tests.benchmarks.requests import ERAS, raw_request
 from tests.support.rolling import Process, balanced, domain, gateway, used_while
 
 CALLERS = 4
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
