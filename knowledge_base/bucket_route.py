@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from common.request_body import body_up_to
 from knowledge_base.bucket_events import BucketEvents, read_events, validation_code
 
 MAX_BYTES = 1024 * 1024
@@ -26,7 +27,7 @@ def bucket_routes(events: BucketEvents, token: Callable[[], str | None]) -> list
         if not hmac.compare_digest(given.encode(), expected.encode()):
             log.warning("bucket.notice_refused")
             return JSONResponse({"error": "refused"}, 401)
-        body = await _body(request)
+        body = await body_up_to(request, MAX_BYTES)
         if body is None:
             return JSONResponse({"error": "too large"}, 413)
         try:
@@ -39,14 +40,3 @@ def bucket_routes(events: BucketEvents, token: Callable[[], str | None]) -> list
         return JSONResponse({"new": await events.take(read)})
 
     return [Route("/webhooks/buckets", take, methods=["POST"])]
-
-
-async def _body(request: Request) -> bytes | None:
-    """All of it, or None if it is larger than any notice is."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BYTES:
-            return None
-        parts.append(part)
-    return b"".join(parts)

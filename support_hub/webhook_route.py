@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from common.errors import Denied
+from common.request_body import body_up_to
 from support_hub.webhooks import Delivery, Webhooks
 
 MAX_BYTES = 256 * 1024
@@ -22,7 +23,7 @@ def webhook_routes(webhooks: Webhooks, public_url: str) -> list[BaseRoute]:
         source = request.path_params["source"]
         if not webhooks.knows(source):
             return JSONResponse({"error": "unknown"}, 404)
-        body = await _body(request)
+        body = await body_up_to(request, MAX_BYTES)
         if body is None:
             return JSONResponse({"error": "too large"}, 413)
         query = f"?{request.url.query}" if request.url.query else ""
@@ -38,14 +39,3 @@ def webhook_routes(webhooks: Webhooks, public_url: str) -> list[BaseRoute]:
         return Response(notice.reply, 200, media_type=notice.reply_type)
 
     return [Route("/webhooks/{source}", take, methods=["POST"])]
-
-
-async def _body(request: Request) -> bytes | None:
-    """All of it, or None if it is larger than any message is."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BYTES:
-            return None
-        parts.append(part)
-    return b"".join(parts)

@@ -75,8 +75,13 @@ class Domain:
         return any(replica.usable for replica in self.replicas)
 
     def choose(self, key: str, tried: Sequence[Replica] = ()) -> Replica | None:
-        """The replica for this key's next try, or None if each usable one was tried."""
-        usable = [each.name for each in self.replicas if each.usable and each not in tried]
+        """The replica for this key's next try, or None if each that may answer was tried.
+
+        One that drains still answers for a while. It is asked if there is no other: who comes back may be noticed later
+        than who goes.
+        """
+        left = [each for each in self.replicas if each not in tried and each.breaker.state != "open"]
+        usable = [each.name for each in left if each.usable] or [each.name for each in left if each.state == "draining"]
         if not usable:
             return None
         return self._by_name[self._ring.pick(key, usable, lambda name: self._by_name[name].in_flight)]

@@ -2,29 +2,26 @@
 
 import asyncio
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 from common.settings import CommonSettings
 from common.vertical import Served
 from devops.adapters.simulated import cluster as simulated_cluster
 from devops.server import build
+from tests.support.browser import chromium
 from tests.support.live import live_at
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PICTURES = os.environ.get("TEST_PICTURES")
 """A folder in which pictures of the pages are left, for whoever wants to look at them."""
 
 
 @pytest.mark.slow
 async def test_somebody_follows_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if CHROMIUM is None:
-        pytest.skip("chromium cannot be had; to bring it: apt install chromium")
     monkeypatch.setenv("DEVOPS_MODE", "read-write")
     began, loop = time.time(), asyncio.get_running_loop()
     started = loop.time()
@@ -36,13 +33,11 @@ async def test_somebody_follows_lines(tmp_path: Path, monkeypatch: pytest.Monkey
         found.append(build(CommonSettings(data_dir=tmp_path, rate_limit_burst=1000), url))
         return found[0].app
 
-    async with live_at(built) as url, async_playwright() as playwright:
+    async with live_at(built) as url, chromium() as browser:
         keys = found[0].runtime.credentials.api_keys
         _, key = keys.create("alice", "local", ["admin"], ["engineering"], "internal")
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for scheme, width in (("light", 1200), ("dark", 400)):
             await _walk(browser, url, key, scheme, width)
-        await browser.close()
 
 
 async def _walk(browser: Browser, url: str, key: str, scheme: Any, width: int) -> None:

@@ -42,11 +42,19 @@ class Answers:
 REFUSED, LATE = WireFailure("refused", sent=False), WireFailure("late", sent=True)
 
 
+def a_replica(name: str, answered: float = 0.0) -> Replica:
+    meter = UpstreamMetrics(CollectorRegistry()).of(name)
+    return Replica(name, "http://127.0.0.1:1/mcp", Breaker(name), meter, answered=answered)
+
+
+def domain_of(replicas: list[Replica], wire: Answers) -> Domain:
+    return Domain("kb", replicas, DomainLimits(), Bulkhead("kb", 1, 1, 1), wire, OwnToken(), 1.0)
+
+
 async def state_after(*answers: int | WireFailure, answered: float = 0.0) -> str:
-    wire, meter = Answers(*answers), UpstreamMetrics(CollectorRegistry()).of("kb/1")
-    replica = Replica("kb/1", "http://127.0.0.1:1/mcp", Breaker("kb/1"), meter, answered=answered)
-    bulkhead = Bulkhead("kb", 1, 1, 1)
-    domain = Domain("kb", [replica], DomainLimits(), bulkhead, wire, OwnToken(), 1.0)
+    wire = Answers(*answers)
+    [replica] = replicas = [a_replica("kb/1", answered)]
+    domain = domain_of(replicas, wire)
     checks = HealthChecks([domain], "/health/ready", 0.0001, timeout_seconds=60)
     checks.start()
     async with asyncio.timeout(10):
@@ -69,3 +77,15 @@ async def test_one_that_answers_calls_is_busy_and_not_down() -> None:
     assert await state_after(200, LATE, LATE, LATE, answered=now) == "ready"
     assert await state_after(200, LATE, LATE, LATE) == "down"
     assert await state_after(200, REFUSED, REFUSED, answered=now) == "down"
+
+
+async def test_one_that_drains_is_asked_only_if_no_other_is_left() -> None:
+    one, two = a_replica("kb/1"), a_replica("kb/2")
+    domain = domain_of([one, two], Answers())
+    one.state, two.state = "draining", "ready"
+    assert all(domain.choose(f"tenant-{n}") is two for n in range(20))
+    assert domain.choose("acme", [two]) is one and domain.choose("acme", [one, two]) is None
+    two.state = "down"
+    assert domain.choose("acme") is one
+    one.state = "down"
+    assert domain.choose("acme") is None
