@@ -30,9 +30,9 @@ real catalogue and index in groups; then `Library.set_access` changes the rights
 other, while the worker merges what that leaves. Then the Cranfield questions are asked by `Search.search`, hybrid, a
 page of 10, each new to the embedder, so that its time counts: in turn by a caller without groups and by one in 200
 groups, who may read more chunks. Recall is that of the vector list against a comparison of all vectors that the caller
-may read, in numpy, with the rights as changed. The promises in milliseconds come from a faster machine, on which a
-vector search of LanceDB alone that compares all 100,000 took 91 ms; it is measured here, too, between the questions, so
-that they can be read as shares of it. Memory is that of the process, less the vectors
+may read, in numpy, with the rights as changed. A
+vector search of LanceDB alone that compares all 100,000 took 91 ms when the promises were made; it is measured here,
+too, between the questions, so that they can be read as shares of it. Memory is that of the process, less the vectors
 that it holds a second time for that comparison."""
 
 ALONE = AccessScope("acme", "ann", clearance="confidential")
