@@ -1,6 +1,7 @@
 """A support hub over the simulated platforms, served through its real ASGI application."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -37,7 +38,8 @@ def settings_of(crm: RunningSuite, *platforms: str) -> dict[str, str]:
 def seeded() -> Path:
     """A data folder with the demo company's orders, imported once, and the key that opens them."""
     folder = Path(tempfile.mkdtemp(prefix="support-hub-"))
-    asyncio.run(load_support(CommonSettings(data_dir=folder)))
+    with environment({}):
+        asyncio.run(load_support(CommonSettings(data_dir=folder)))
     return folder
 
 
@@ -45,6 +47,8 @@ def seeded() -> Path:
 def environment(settings: Mapping[str, str]) -> Iterator[None]:
     """These settings, and no other SUPPORT_*."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SUPPORT_")]:
+            patch.delenv(name)
         for name, value in settings.items():
             patch.setenv(name, value)
         yield
@@ -54,9 +58,9 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
 async def served(folder: Path, settings: Mapping[str, str], **common: Any) -> AsyncIterator[Served]:
     """The server with the demo company's orders; `settings` are SUPPORT_*, `common` TRIPTYCH_*."""
     given = {"data_dir": folder, "rate_limit_per_second": 1000, "rate_limit_burst": 1000, **common}
+    if not (folder / "support-hub").exists():
+        await asyncio.to_thread(lambda: shutil.copytree(seeded(), folder, dirs_exist_ok=True))
     with environment(settings):
-        if not (folder / "support-hub").exists():
-            await asyncio.to_thread(lambda: shutil.copytree(seeded(), folder, dirs_exist_ok=True))
         built = build(CommonSettings(**given), URL)
     async with run_asgi_lifespan(built.app):
         yield Served(built.runtime, ASGIServer(f"{URL}/mcp", built.app, "http"))
