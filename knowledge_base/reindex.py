@@ -29,6 +29,8 @@ class Reindex:
         self._embedder = embedder
         self._index = index
         self._worker = worker
+        self.missing: list[Place] = []
+        """Versions whose text is not among the objects."""
 
     async def run(self) -> AsyncIterator[tuple[int, int]]:
         """Yields (versions, chunks) that were written since the last time."""
@@ -48,8 +50,8 @@ class Reindex:
         except NotFound:
             key = (version.tenant, version.document_id, version.version)
             if key in await self._catalog.versions([key]):
-                raise
-            return []  # it was deleted in between
+                self.missing.append(key)
+            return []  # otherwise it was deleted in between
         parts = await asyncio.to_thread(chunk, text)
         vectors = await self._embedder.embed([embedding_text(version.title, part) for part in parts])
         return [_indexed(version, *each) for each in zip(parts, vectors, strict=True)]

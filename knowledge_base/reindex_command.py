@@ -1,15 +1,22 @@
 """`triptych reindex`: the search index again, from catalogue and objects."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.errors import SettingsError
+from common.errors import NotFound, SettingsError
 from common.settings import CommonSettings, load_settings
 from knowledge_base.ports import Replaceable
 from knowledge_base.settings import KnowledgeBaseSettings
+
+if TYPE_CHECKING:
+    from knowledge_base.reindex import Place
+
+NAMED = 20
+"""Versions without a text that are named; of the others only how many they are."""
 
 
 def reindex(
@@ -41,7 +48,7 @@ def reindex(
         finally:
             await index.close()
 
-    async def run() -> tuple[int, int]:
+    async def run() -> tuple[int, int, "list[Place]"]:
         versions = chunks = 0
         knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
         async with opened(knowledge_base, work=False):
@@ -49,10 +56,19 @@ def reindex(
                 async for more, parts in knowledge_base.reindex.run():
                     versions, chunks = versions + more, chunks + parts
                     status.update(f"{versions:,} versions, {chunks:,} chunks written")
-        return versions, chunks
+        return versions, chunks, knowledge_base.reindex.missing
 
     if rebuild:
         console.print(f"[bold]{asyncio.run(copied()):,}[/bold] chunks are in a new index.", highlight=False)
         return
-    versions, chunks = asyncio.run(run())
-    console.print(f"[bold]{versions:,}[/bold] versions are in the index again, in {chunks:,} chunks.", highlight=False)
+    versions, chunks, missing = asyncio.run(run())
+    found = versions - len(missing)
+    console.print(f"[bold]{found:,}[/bold] versions are in the index again, in {chunks:,} chunks.", highlight=False)
+    if missing:
+        raise NotFound(_lost(missing), "Restore the objects of the same backup and run it again, or delete these.")
+
+
+def _lost(missing: "Sequence[Place]") -> str:
+    named = ", ".join(f"{document} version {version} of {tenant}" for tenant, document, version in missing[:NAMED])
+    more = ", ..." if len(missing) > NAMED else ""
+    return f"{len(missing):,} versions have no text among the objects: {named}{more}."

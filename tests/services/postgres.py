@@ -59,13 +59,18 @@ def _wheel() -> Path:
     return Path(found.origin).parent
 
 
+def client_programs() -> Path:
+    """Folder of `pg_dump`, `pg_restore` and `psql`."""
+    return _wheel() / "pginstall18" / "bin"
+
+
 class Programs:
     """The wheel's programs, run by an account that Postgres accepts: it refuses root."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.user = "nobody" if os.geteuid() == 0 else None
-        self.bin = _wheel() / "pginstall18" / "bin"
+        self.bin = client_programs()
         if self.user is not None:
             self._copy()
             shutil.chown(home, self.user)
