@@ -141,6 +141,7 @@ class JobStatus(BaseModel):
     failed: int
     cancelled: int
     percent: float
+    created_at: str
     per_second: float = Field(description="documents a second, lately")
     seconds_left: float | None = Field(description="at that rate; null while nothing moves")
     errors: list[JobError] = Field(description="the first 20")
@@ -261,6 +262,7 @@ def job_status(progress: Progress) -> JobStatus:
         failed=progress.failed,
         cancelled=progress.cancelled,
         percent=round(100 * progress.ended / progress.total, 1),
+        created_at=iso(progress.created),
         per_second=round(progress.rate, 2),
         seconds_left=None if left is None else round(left, 1),
         errors=[JobError(document_id=e["document_id"], reason=str(e["error"])) for e in progress.errors],

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field
 from common.console.app import console_routes, larger_bodies
 from common.errors import InvalidInput, NotFound
 from common.http.upstream import UpstreamMetrics
+from common.job_tasks import JobTasks
 from common.jobs.metrics import measure
 from common.runtime import build_runtime
 from common.security.principal import current_principal
@@ -94,6 +95,7 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     add_version_tools(server, knowledge_base)
     add_writing_tools(server, knowledge_base)
     add_prompts(server)
+    server.add_extension(JobTasks("start_ingest"))
     own = pages(knowledge_base)
     routes = [
         *bucket_routes(knowledge_base.bucket_events, lambda: settings.current("bucket_events_token")),

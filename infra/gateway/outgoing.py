@@ -17,6 +17,7 @@ OWN_META = {
     CLIENT_CAPABILITIES_META_KEY: {},
 }
 """What the gateway says of itself, for itself and for clients of before 2026-07-28, which cannot be asked anything."""
+TASKS = "io.modelcontextprotocol/tasks"
 
 
 def request_body(era: Era, id: int | str | None, method: str, params: dict[str, Any]) -> bytes:
@@ -24,12 +25,23 @@ def request_body(era: Era, id: int | str | None, method: str, params: dict[str, 
     meta = params.get("_meta")
     meta = meta if isinstance(meta, dict) else {}
     if era == "modern":
-        if PROTOCOL_VERSION_META_KEY not in meta:
-            params = {**params, "_meta": {**meta, **OWN_META}}
+        told = _without_tasks(meta) if PROTOCOL_VERSION_META_KEY in meta else {**meta, **OWN_META}
+        if told is not meta:
+            params = {**params, "_meta": told}
     elif meta:
         kept = {key: value for key, value in meta.items() if not key.startswith("io.modelcontextprotocol/")}
         params = {**params, "_meta": kept}
     return encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
+def _without_tasks(meta: dict[str, Any]) -> dict[str, Any]:
+    """A task would have to be asked for where it is, and the gateway passes on calls alone: the domain makes none."""
+    capabilities = meta.get(CLIENT_CAPABILITIES_META_KEY)
+    extensions = capabilities.get("extensions") if isinstance(capabilities, dict) else None
+    if not isinstance(extensions, dict) or TASKS not in extensions:
+        return meta
+    kept = {name: value for name, value in extensions.items() if name != TASKS}
+    return {**meta, CLIENT_CAPABILITIES_META_KEY: {**capabilities, "extensions": kept}}  # type: ignore[dict-item]
 
 
 def request_headers(
