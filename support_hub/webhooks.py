@@ -1,6 +1,5 @@
 """What platforms tell of changes: checked, taken once, and turned into what the cache is to forget."""
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,11 +7,9 @@ from typing import Protocol
 import structlog
 
 from common.cache.cache import Cache
-from common.errors import Denied
 from common.security.nonces import Nonces
+from common.security.webhook_signature import WINDOW_SECONDS
 
-WINDOW_SECONDS = 300.0
-"""How old a message may be; as long its signature is remembered."""
 log = structlog.get_logger(__name__)
 
 
@@ -65,15 +62,3 @@ class Webhooks:
             await self._cache.invalidate_tags(*sorted(notice.tags))
         log.info("webhook.taken", source=source, repeated=not is_first, tags=len(notice.tags))
         return notice
-
-
-def check_signature(expected: str, given: str) -> None:
-    """In constant time. Raises Denied."""
-    if not hmac.compare_digest(expected.encode(), given.encode()):
-        raise Denied("The signature does not fit.")
-
-
-def check_time(sent_at: float, now: float) -> None:
-    """Raises Denied for a message from outside the window: it may have been recorded."""
-    if abs(now - sent_at) > WINDOW_SECONDS:
-        raise Denied("The message is too old.")

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from common.console.audit import audit_page
+from common.console.frame import FrameOf, no_frame
 from common.console.overview import overview_page
 from common.console.page import HOME, SIGN_IN, Files, Page, Visit
 from common.console.shell import Answering, Shell
@@ -18,11 +19,18 @@ __all__ = ["Files", "Page", "Visit", "console_routes", "larger_bodies"]
 
 
 def console_routes(
-    runtime: Runtime, pages: Sequence[Page] = (), templates: Sequence[Path] = (), static: Sequence[Path] = ()
+    runtime: Runtime,
+    pages: Sequence[Page] = (),
+    templates: Sequence[Path] = (),
+    static: Sequence[Path] = (),
+    frame: FrameOf = no_frame,
 ) -> list[BaseRoute]:
-    """The console with the vertical's own pages; `templates` and `static` are the folders of what they need."""
+    """The console with the vertical's own pages; `templates` and `static` are the folders of what they need.
+
+    `frame` says what stands around each of them.
+    """
     every = sorted([overview_page(), audit_page(), *pages], key=lambda page: page.order)
-    shell = Shell(runtime, every, templates, static)
+    shell = Shell(runtime, every, templates, static, frame)
     sign_in = SignIn(runtime, shell)
 
     async def home(_: Request) -> Response:

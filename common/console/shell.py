@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from common.console.forms import FormTokens, comes_from_here, read_form
+from common.console.frame import Frame, FrameOf, no_frame
 from common.console.page import SAFE, Files, Page, Visit, here, to_sign_in, wants_json
 from common.console.recording import recorded
 from common.console.sessions import Session, Sessions
@@ -29,6 +30,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 STATUS = {"invalid_input": 400, "denied": 403, "not_found": 404, "conflict": 409, "rate_limited": 429}
 SECONDS_TO_SEND = 600.0
 """For the body of a form."""
+FRAME_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
@@ -36,9 +38,15 @@ class Shell:
     """The frame of one server's console."""
 
     def __init__(
-        self, runtime: Runtime, pages: Sequence[Page], templates: Sequence[Path], static: Sequence[Path]
+        self,
+        runtime: Runtime,
+        pages: Sequence[Page],
+        templates: Sequence[Path],
+        static: Sequence[Path],
+        frame: FrameOf = no_frame,
     ) -> None:
         self.runtime = runtime
+        self._frame = frame
         self.pages = pages
         self.static = StaticFiles([HERE / "static", *static])
         self.templates = Templates(templates, self.static)
@@ -56,7 +64,7 @@ class Shell:
             current_principal.set(session.principal)
             # Right and limit come first: nothing is read of what somebody may not send.
             self.check_right(session.principal, page)
-            layout, still = self.layout(request, session), self.still_allowed(request, page)
+            layout, still = await self.framed(request, session), self.still_allowed(request, page)
             visit = Visit(request, session, page, self.runtime, self.templates, layout, still)
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(request.close)
@@ -115,7 +123,20 @@ class Shell:
             "here": request.scope["path"],
             "nav": [page for page in self.pages if page.in_nav and session and allows(session.principal, page.action)],
             "form_token": lambda path: self.forms.issue(session.sid, path) if session else "",
+            "frame": Frame(),
         }
+
+    async def framed(self, request: Request, session: Session | None) -> dict[str, Any]:
+        """The layout of a page, with what the vertical adds around it; no page fails because of that."""
+        layout = self.layout(request, session)
+        if session is None or request.method not in SAFE:
+            return layout
+        try:
+            async with deadline(FRAME_SECONDS):
+                return {**layout, "frame": await self._frame(session.principal)}
+        except Exception as error:
+            log.warning("console.no_frame", error=type(error).__name__)
+            return layout
 
     async def not_found(self, request: Request) -> Response:
         """What is not there, or has a slash too much."""
@@ -134,7 +155,8 @@ class Shell:
         except Exception:
             session = None
         values = {"title": HTTPStatus(status).phrase, "message": message, "hint": hint, "request_id": request_id.get()}
-        return self.templates.answer("failure.html", status, **self.layout(request, session), code=status, **values)
+        layout = await self.framed(request, session)
+        return self.templates.answer("failure.html", status, **layout, code=status, **values)
 
     async def _without_session(self, request: Request) -> Response:
         if wants_json(request):

@@ -44,6 +44,8 @@ class Request:
     body: Any = None
     """Sent as JSON."""
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    """Sent as it is, for a body that is signed."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repeatable: bool = False
     """A POST that only reads, or that carries a key by which the server knows a repetition."""
@@ -194,7 +196,7 @@ class ResilientClient:
                 call.url,
                 params=request.params or None,
                 json=request.body,
-                data=request.form,
+                data=request.form if request.content is None else request.content,
                 headers={**headers, **request.headers},
                 allow_redirects=False,
                 timeout=self._attempt if left >= self.upstream.attempt else aiohttp.ClientTimeout(total=left),

@@ -14,10 +14,11 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 from common.errors import Denied
+from common.security.webhook_signature import check_signature, check_time
 from support_hub.records import Reference
 from support_hub.settings import SupportSettings
 from support_hub.sources import email_tag, record_tag, source_tag
-from support_hub.webhooks import Delivery, Notice, WebhookReader, check_signature, check_time
+from support_hub.webhooks import Delivery, Notice, WebhookReader
 
 OUTBOUND = "{http://soap.sforce.com/2005/09/outbound}"
 ACK = (
