@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.confirm import Confirmations
 from common.databases import create_engine, sqlite_url
+from common.http.upstream import UpstreamMetrics
+from common.observability.metrics import Metrics
 from common.runtime import Runtime
 from common.settings import CommonSettings
 from devops.adapters.kubernetes_cluster import KubernetesCluster
@@ -20,19 +23,26 @@ from devops.adapters.kubernetes_target import KubernetesTarget
 from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.adapters.simulated.target import SimulatedTarget
 from devops.adapters.sql_changes import SqlChanges
+from devops.adapters.sql_notices import SqlOutbox
+from devops.adapters.sql_rollouts import SqlRollouts
 from devops.bootstrap import Devops
+from devops.bootstrap_notify import build_notifiers, notify_kinds
 from devops.changes.approval import Approvals
 from devops.changes.clock import SteadyClock
 from devops.changes.execution import DEFAULT_TIMING, Executor, Timing
 from devops.changes.gates import Gates
+from devops.changes.glass import BreakGlass, GlassRules
 from devops.changes.people import KeyRights
 from devops.changes.planning import Limits, Planner
 from devops.changes.policy import ChangePolicy
 from devops.changes.ports import ChangeTarget
 from devops.changes.records import Records
+from devops.changes.rollouts import Patience
 from devops.changes.runner import Runner
 from devops.changes.service import Changes
 from devops.changes.sweeping import Sweeper
+from devops.changes.watching import Halting, Watcher
+from devops.notify.courier import Courier
 from devops.settings import DevopsSettings
 
 CHANGE_POLICY = Path(__file__).parent / "policies" / "changes.cedar"
@@ -48,6 +58,8 @@ class ChangeEngine:
     sweeper: Sweeper
     changes: Changes
     confirmations: Confirmations
+    courier: Courier
+    watcher: Watcher
 
     async def waited(self) -> float:
         """How many seconds the first approved change has waited for its execution."""
@@ -66,26 +78,64 @@ def build_changes(runtime: Runtime, devops: Devops, timing: Timing = DEFAULT_TIM
     common = runtime.settings
     engine = create_engine(_database_url(common, settings), common.ca_file, follow=common.follow("database_url"))
     clock = SteadyClock()
-    store = SqlChanges(engine, clock)
+    notifiers = build_notifiers(common, settings, UpstreamMetrics(runtime.metrics.registry))
+    channels = [notifier.channel for notifier in notifiers]
+    outbox = SqlOutbox(engine, clock, channels, notify_kinds(settings), (common.public_url or "").rstrip("/"))
+    store = SqlChanges(engine, clock, outbox)
     policy = ChangePolicy(change_policy(settings))
     gates = Gates(settings.environments, settings.freezes, settings.windows, settings.changes_off)
     targets = _targets(devops.backends)
     records = Records(runtime.audit)
     rights = KeyRights(runtime.credentials.keys)
     owner = f"{socket.gethostname()}-{os.getpid()}"
-    executor = Executor(store, targets, policy, gates, rights, records, clock, owner, timing)
+    glass = GlassRules(policy, rights, settings.break_glass == "on", settings.break_glass_minutes * 60)
+    executor = Executor(store, targets, policy, gates, rights, glass, records, clock, owner, timing)
     sweeper = Sweeper(store, targets, records, clock)
+    rollouts = SqlRollouts(engine, clock, outbox)
     changes = Changes(
         clusters=devops.clusters,
         targets=targets,
         store=store,
-        planner=Planner(store, policy, gates, clock, Limits(settings.change_ttl_seconds, settings.changes_per_hour)),
+        planner=Planner(
+            store, policy, gates, clock, Limits(settings.change_ttl_seconds, settings.changes_per_hour), glass.on
+        ),
         approvals=Approvals(store, policy, gates, records, clock),
+        glass=BreakGlass(store, glass, gates, records, clock, counted(runtime.metrics)),
         runner=Runner(store, executor, sweeper),
+        rollouts=rollouts,
         clock=clock,
         images=settings.image_prefixes,
     )
-    return ChangeEngine(engine, store, executor, sweeper, changes, Confirmations(engine))
+    halting = Halting(settings.rollout_halt == "on", policy, rights, gates)
+    patience = Patience(settings.rollout_stall_seconds)
+    watcher = Watcher(store, rollouts, targets, halting, records, clock, patience)
+    runtime.metrics.watch_queue("notices", outbox.oldest)
+    courier = Courier(outbox, notifiers, count_notices(runtime.metrics, channels))
+    return ChangeEngine(engine, store, executor, sweeper, changes, Confirmations(engine), courier, watcher)
+
+
+def counted(metrics: Metrics) -> Callable[[str], None]:
+    """A counter of the steps of break-glass."""
+    steps = Counter(
+        "triptych_break_glass", "Break-glass by step: asked, opened", ["server", "step"], registry=metrics.registry
+    )
+    for step in ("asked", "opened"):
+        steps.labels(metrics.server, step)
+    return lambda step: steps.labels(metrics.server, step).inc()
+
+
+def count_notices(metrics: Metrics, channels: Sequence[str]) -> Callable[[str, str], None]:
+    """A counter of what became of notices."""
+    told = Counter(
+        "triptych_notices",
+        "Notices by channel and outcome",
+        ["server", "channel", "outcome"],
+        registry=metrics.registry,
+    )
+    for channel in channels:
+        for outcome in ("sent", "failed", "given_up"):
+            told.labels(metrics.server, channel, outcome)
+    return lambda channel, outcome: told.labels(metrics.server, channel, outcome).inc()
 
 
 def _targets(backends: Sequence[SimulatedCluster | KubernetesCluster]) -> dict[str, ChangeTarget]:
@@ -107,12 +157,15 @@ async def opened_changes(built: ChangeEngine, work: bool) -> AsyncIterator[Chang
     """Open the store, execute changes if asked to, close everything at the end."""
     await built.store.open()
     await built.confirmations.open()
-    working = asyncio.create_task(built.changes.runner.run()) if work else None
+    jobs = [built.changes.runner.run(), built.courier.run(), built.watcher.run()] if work else []
+    working = [asyncio.create_task(job) for job in jobs]
     try:
         yield built
     finally:
-        if working is not None:
-            working.cancel()
+        for task in working:
+            task.cancel()
+        for task in working:
             with contextlib.suppress(asyncio.CancelledError):
-                await working
+                await task
+        await built.courier.close()
         await built.engine.dispose()

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from common.security.redaction import redact
 from common.security.untrusted import untrusted
-from devops.changes.change import Blast, Change, Entry, Risk
+from devops.changes.change import Blast, Change, Entry, Glass, Risk
+from devops.changes.rollouts import OFFERS_ROLLBACK, Rollout, RolloutState
 from devops.changes.states import State
 from devops.ports import Manifest
 
@@ -30,6 +31,15 @@ class PlanShown(BaseModel):
     needs: str = Field(description="what policy demands before it is executed")
 
 
+class GlassShown(BaseModel):
+    break_glass: str = Field(description="its id; a second person names it")
+    asked_by: str
+    reason: str
+    second: str | None
+    second_reason: str
+    until: datetime = Field(description="after which it is over")
+
+
 class ChangeShown(BaseModel):
     change_id: str
     state: State
@@ -44,6 +54,7 @@ class ChangeShown(BaseModel):
     expires_at: datetime
     outcome: str | None
     next_step: str = Field(description="what to tell the user")
+    break_glass: GlassShown | None = Field(description="the newest break-glass for it")
 
 
 class Step(BaseModel):
@@ -52,7 +63,17 @@ class Step(BaseModel):
     by: str
 
 
+class RolloutShown(BaseModel):
+    state: RolloutState
+    updated: int = Field(description="pods of the new revision")
+    ready: int = Field(description="of these")
+    wanted: int
+    old: int = Field(description="pods of earlier revisions that are still there")
+    reason: str | None = Field(description="why it stands still or ended")
+
+
 class ChangeDetails(ChangeShown):
+    rollout: RolloutShown | None = Field(description="how far it has come since the cluster accepted it")
     journal: list[Step]
     approved_by: list[str]
     live: dict[str, Any] | None = Field(description="status of the object now; null if it is gone or cannot be read")
@@ -131,7 +152,21 @@ def _common(change: Change, url: str, simulated: bool) -> dict[str, Any]:
         "expires_at": when(draft.expires_at),
         "outcome": untrusted(change.outcome, MAX_TEXT).text if change.outcome else None,
         "next_step": NEXT_STEPS.get(change.state, ""),
+        "break_glass": _glass(change.glass),
     }
+
+
+def _glass(glass: Glass | None) -> GlassShown | None:
+    if glass is None:
+        return None
+    return GlassShown(
+        break_glass=glass.id,
+        asked_by=glass.asker.subject,
+        reason=untrusted(glass.reason, MAX_TEXT).text,
+        second=glass.second.subject if glass.second else None,
+        second_reason=untrusted(glass.second_reason, MAX_TEXT).text,
+        until=when(glass.until),
+    )
 
 
 def change_shown(change: Change, url: str, simulated: bool) -> ChangeShown:
@@ -140,17 +175,33 @@ def change_shown(change: Change, url: str, simulated: bool) -> ChangeShown:
 
 
 def change_details(
-    change: Change, url: str, simulated: bool, journal: Sequence[Entry], live: Manifest | None
+    change: Change,
+    url: str,
+    simulated: bool,
+    journal: Sequence[Entry],
+    live: Manifest | None,
+    rollout: Rollout | None = None,
 ) -> ChangeDetails:
-    """A change with its steps, and what is there now."""
+    """A change with its steps, its rollout, and what is there now."""
     undo = change.draft.plan.undo
+    if rollout is not None and rollout.state in OFFERS_ROLLBACK:
+        at = change.draft.target
+        where = {"cluster": at.cluster, "namespace": at.namespace, "name": at.name}
+        undo = {"tool": "rollback_workload", "arguments": where}
     return ChangeDetails(
         **_common(change, url, simulated),
         journal=[Step(at=when(entry.at), state=entry.state, by=entry.by) for entry in journal],
         approved_by=[approval.actor.subject for approval in change.approvals],
+        rollout=rollout_shown(rollout) if rollout else None,
         live=_status(live),
         rollback=dict(undo) if undo and change.state == "succeeded" else None,
     )
+
+
+def rollout_shown(rollout: Rollout) -> RolloutShown:
+    """How far it has come."""
+    numbers = {name: getattr(rollout, name) for name in ("updated", "ready", "wanted", "old")}
+    return RolloutShown(state=rollout.state, reason=untrusted(rollout.reason, MAX_TEXT).text or None, **numbers)
 
 
 def change_entry(change: Change, url: str) -> ChangeEntry:

@@ -53,14 +53,9 @@ class ChangeTools:
         """Its page in the console."""
         return f"{self._base_url}/console/changes/{change.id}"
 
-    def is_simulated(self, change: Change) -> bool:
-        """Whether nothing of its cluster is real."""
-        target = self.changes.targets.get(change.draft.target.cluster)
-        return bool(target and target.simulated)
-
     def shown(self, change: Change) -> ChangeShown:
         """The answer."""
-        return change_shown(change, self.url(change), self.is_simulated(change))
+        return change_shown(change, self.url(change), self.changes.is_simulated(change))
 
     async def asked(self, context: Context, plan: Any) -> ChangeShown | InputRequiredResult:
         """Plan, and let the caller confirm if that is what policy demands."""
@@ -203,7 +198,8 @@ def _add_following_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
         except AppError:
             live = None  # the change itself can be told without the cluster
         journal = await tools.changes.journal(change)
-        return change_details(change, tools.url(change), tools.is_simulated(change), journal, live)
+        rollout = await tools.changes.rollouts.of(change.id)
+        return change_details(change, tools.url(change), tools.changes.is_simulated(change), journal, live, rollout)
 
     @server.tool(title="Changes", annotations=READS)
     async def list_changes(

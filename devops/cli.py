@@ -58,6 +58,22 @@ async def check_clusters(settings: CommonSettings) -> str:
     return f"{', '.join(names)} can be read; mode {devops.settings.mode}"
 
 
+async def check_notifications(settings: CommonSettings) -> str:
+    """Reaches every channel without telling anybody anything."""
+    from devops.bootstrap_notify import build_notifiers, notify_kinds
+
+    own = load_settings(DevopsSettings)
+    notify_kinds(own)
+    notifiers = build_notifiers(settings, own)
+    if not notifiers:
+        return "off: neither DEVOPS_NOTIFY_WEBHOOK_URL nor DEVOPS_NOTIFY_SMTP_HOST is set"
+    try:
+        return "; ".join([await notifier.check() for notifier in notifiers])
+    finally:
+        for notifier in notifiers:
+            await notifier.close()
+
+
 vertical = Vertical(
     name="devops",
     prefix="devops",
@@ -67,5 +83,5 @@ vertical = Vertical(
     build=build,
     tour=tour,
     work=work,
-    checks=(Check("clusters", check_clusters),),
+    checks=(Check("clusters", check_clusters), Check("notifications", check_notifications)),
 )

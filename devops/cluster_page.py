@@ -54,6 +54,7 @@ def cluster_page(devops: Devops, changes: Changes | None) -> Page:
         pods = await devops.reading.pods(who, name, None, {}, None, False, MOST, None)
         events = await devops.events.page(who, name, None, None, True, SHOWN, None)
         broken = [(kind, row) for kind, row in found.items if not is_healthy(kind, row)]
+        off = await changes.store.switch() if changes else None
         return visit.render(
             "cluster.html",
             cluster=shown(found.cluster),
@@ -68,8 +69,8 @@ def cluster_page(devops: Devops, changes: Changes | None) -> Page:
             ],
             warnings=events.items,
             width=WIDTH,
-            off=await changes.store.switch() if changes else None,
-            frozen=changes.approvals.gates.frozen(changes.clock.now()) if changes else [],
+            off=off,
+            frozen=changes.approvals.gates.frozen(changes.clock.now(), off) if changes and off else [],
         )
 
     return Page("/cluster", "Cluster", "console:cluster", cluster, order=10)

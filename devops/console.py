@@ -3,8 +3,7 @@
 The forms are JSON routes, too: `POST .../approve {"digest"}` and `.../reject {"reason"}`, with `X-Form-Token`.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,29 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from common.console.forms import read_form, text
 from common.console.page import HOME, SIGN_IN, Page, Visit
-from common.console.shell import STATUS
-from common.errors import AppError, Denied, InvalidInput
+from common.errors import Denied, InvalidInput
 from common.observability.call import request_id
+from common.paging import decode_cursor, encode_cursor
 from common.security.audit import AuditRecord
+from devops import rollout_pages
 from devops.change_answers import change_shown, needs
+from devops.change_forms import QUEUE, form, sign_in_for
 from devops.changes.approval import FRESH_SECONDS, NotFresh, is_same_person
 from devops.changes.change import Change
 from devops.changes.people import actor_of
 from devops.changes.service import Changes
-from devops.changes.states import WAITING
+from devops.changes.states import NEXT, WAITING, State
+from devops.freeze_pages import freezes_shown
+from devops.glass_pages import moment
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
-QUEUE = f"{HOME}/changes"
 SWITCH = f"{HOME}/change-switch"
 POST = frozenset({"POST"})
 LATEST = 50
+HISTORY = ["changes that ended"]
+ENDED: list[State] = sorted(set(NEXT) - WAITING - {"planned"})
+VERBS = ("approve", "reject", "confirm", "break-glass", "break-glass-agree", "way-back")
 TONES: dict[str, str] = {
     "succeeded": "good",
     "failed": "bad",
@@ -45,7 +50,6 @@ TONES: dict[str, str] = {
     "medium": "warn",
     "low": "good",
 }
-Act = Callable[[Visit, str, Mapping[str, str]], Awaitable[Change]]
 
 
 class ChangePages:
@@ -61,23 +65,33 @@ class ChangePages:
         return [
             Page("/changes", "Changes", see, self.queue, order=20),
             Page(one, "Change", see, self.one, in_nav=False),
-            Page(f"{one}/approve", "Approve", see, self._form(self._approve), in_nav=False, methods=POST),
-            Page(f"{one}/reject", "Reject", see, self._form(self._reject), in_nav=False, methods=POST),
-            Page(f"{one}/confirm", "Confirm", see, self._form(self._confirm), in_nav=False, methods=POST),
+            Page(f"{one}/approve", "Approve", see, form(self._changes, self._approve), in_nav=False, methods=POST),
+            Page(f"{one}/reject", "Reject", see, form(self._changes, self._reject), in_nav=False, methods=POST),
+            Page(f"{one}/confirm", "Confirm", see, form(self._changes, self._confirm), in_nav=False, methods=POST),
             Page("/change-switch", "Switch", "console:switch", self.switch, in_nav=False, methods=POST),
         ]
 
     async def queue(self, visit: Visit) -> Response:
-        """What waits, and what was done lately."""
-        waiting, _ = await self._changes.page(visit.principal, sorted(WAITING), LATEST)
-        latest, _ = await self._changes.page(visit.principal, [], LATEST)
+        """What waits, and page by page what ended."""
+        cursor, who, switch = (
+            visit.request.query_params.get("cursor"),
+            visit.principal,
+            await self._changes.store.switch(),
+        )
+        older = decode_cursor(cursor, HISTORY, list) if cursor else None
+        place = (float(older[0]), str(older[1])) if older else None
+        waiting, _ = ([], None) if place else await self._changes.page(who, sorted(WAITING), LATEST)
+        ended, rest = await self._changes.page(who, ENDED, LATEST, place)
         return visit.render(
             "changes.html",
             waiting=[self._row(visit, change) for change in waiting],
-            latest=[self._row(visit, change) for change in latest if change.state not in WAITING],
-            off=await self._changes.store.switch(),
-            may_switch=visit.runtime.policy.allows(visit.principal, "console:switch"),
+            latest=[self._row(visit, change) for change in ended],
+            is_first=place is None,
+            next_page=f"{QUEUE}?cursor={encode_cursor(list(rest), HISTORY)}" if rest else "",
+            off=switch,
+            may_switch=visit.runtime.policy.allows(who, "console:switch"),
             address=SWITCH,
+            **freezes_shown(self._changes, switch),
         )
 
     async def one(self, visit: Visit) -> Response:
@@ -96,49 +110,45 @@ class ChangePages:
             journal=await self._changes.journal(change),
             base=f"{QUEUE}/{change.id}",
             fresh=visit.session.is_fresh(FRESH_SECONDS),
-            sign_in=_sign_in(change.id),
+            sign_in=sign_in_for(change.id),
             own=own,
             can_approve=may_approve and change.state == "awaiting_approval",
             can_reject=may_approve and change.state in WAITING,
             can_confirm=own and change.state == "awaiting_confirmation",
+            **await self._glass(visit, change),
+            **rollout_pages.shown(visit, change, await self._changes.rollouts.of(change.id)),
         )
+
+    async def _glass(self, visit: Visit, change: Change) -> dict[str, Any]:
+        """What this person may do about break-glass."""
+        breaking, glass = self._changes.glass, change.glass
+        is_waiting = glass is not None and not glass.is_agreed and not glass.is_over(self._changes.clock.now())
+        needed = breaking.is_needed(change, await self._changes.store.switch())
+        return {
+            "glass": glass,
+            "glass_until": moment(glass.until, "%H:%M:%S UTC") if glass else "",
+            "can_ask": needed and not is_waiting and breaking.may_ask(change, visit.principal),
+            "can_agree": needed and is_waiting and breaking.may_agree(change, visit.principal),
+            "minutes": breaking.rules.seconds / 60,
+        }
 
     def _as_json(self, visit: Visit, change: Change) -> Response:
         """For programs: the change, and the tokens that its forms would carry."""
         url = f"{QUEUE}/{change.id}"
-        tokens = {verb: visit.layout["form_token"](f"{url}/{verb}") for verb in ("approve", "reject", "confirm")}
-        shown = change_shown(change, url, self._is_simulated(change)).model_dump(mode="json")
+        tokens = {verb: visit.layout["form_token"](f"{url}/{verb}") for verb in VERBS}
+        shown = change_shown(change, url, self._changes.is_simulated(change)).model_dump(mode="json")
         return JSONResponse({**shown, "form_tokens": tokens})
 
     async def switch(self, visit: Visit) -> Response:
         """Switch all changes off or on."""
         if not visit.session.is_fresh(FRESH_SECONDS):
             return RedirectResponse(f"{SIGN_IN}?next={quote(QUEUE)}", 303)
-        form, who = await read_form(visit.request), visit.principal
-        off, reason = text(form, "to") != "on", text(form, "reason")
+        given, who = await read_form(visit.request), visit.principal
+        off, reason = text(given, "to") != "on", text(given, "reason")
         record = AuditRecord("event", "switch_changes", request_id.get(), who.subject, who.tenant)
         await visit.runtime.audit.write(replace(record, detail={"off": off, "reason": reason}))
         await self._changes.switch(who, off, reason)
         return RedirectResponse(QUEUE, 303)
-
-    def _form(self, act: Act) -> "Callable[[Visit], Awaitable[Response]]":
-        async def answer(visit: Visit) -> Response:
-            change_id = visit.request.path_params["id"]
-            is_json = visit.request.headers.get("content-type", "").startswith("application/json")
-            try:
-                change = await act(visit, change_id, await _fields(visit, is_json))
-            except NotFresh as error:
-                return _refused(error) if is_json else RedirectResponse(_sign_in(change_id), 303)
-            except AppError as error:
-                if not is_json:
-                    raise
-                return _refused(error)
-            url = f"{QUEUE}/{change.id}"
-            if is_json:
-                return JSONResponse(change_shown(change, url, self._is_simulated(change)).model_dump(mode="json"))
-            return RedirectResponse(url, 303)
-
-        return answer
 
     async def _approve(self, visit: Visit, change_id: str, fields: Mapping[str, str]) -> Change:
         digest = fields.get("digest", "")
@@ -169,34 +179,8 @@ class ChangePages:
             "age": duration(self._changes.clock.now() - draft.created_at),
             "left": duration(max(0.0, draft.expires_at - self._changes.clock.now())),
             "needs": needs(change),
-            "simulated": self._is_simulated(change),
+            "simulated": self._changes.is_simulated(change),
         }
-
-    def _is_simulated(self, change: Change) -> bool:
-        target = self._changes.targets.get(change.draft.target.cluster)
-        return bool(target and target.simulated)
-
-
-async def _fields(visit: Visit, is_json: bool) -> Mapping[str, str]:
-    if not is_json:
-        form = await read_form(visit.request)
-        return {name: text(form, name) for name in ("digest", "reason", "answer")}
-    try:
-        body = json.loads(await visit.request.body())
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise InvalidInput("The body is no JSON object.", 'Send {"digest": "..."} or {"reason": "..."}.')
-    return {name: value for name, value in body.items() if isinstance(value, str)}
-
-
-def _refused(error: AppError) -> Response:
-    status = 401 if isinstance(error, NotFresh) else STATUS.get(error.code, 503)
-    return JSONResponse({"error": str(error), "code": error.code}, status)
-
-
-def _sign_in(change_id: str) -> str:
-    return f"{SIGN_IN}?next={quote(f'{QUEUE}/{change_id}')}"
 
 
 def _tone(line: str) -> str:

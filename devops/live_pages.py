@@ -19,7 +19,7 @@ from common.errors import AppError, InvalidInput, RateLimited, Unavailable
 from common.security.principal import Principal
 from devops.bootstrap import Devops
 from devops.kinds import NAMESPACE
-from devops.live import Stream
+from devops.live import Look, Stream
 from devops.live_logs import LogQuestion
 from devops.names import NAME_PATTERN, matches
 from devops.ports import Query
@@ -84,12 +84,12 @@ class LivePages:
 
         async def entries() -> AsyncGenerator[dict[str, str], None]:
             live = self._devops.live_logs
-            async with live.follow(visit.principal, question, TAIL, _resume(visit), self._look(visit)) as stream:
+            async with live.follow(visit.principal, question, TAIL, _resume(visit), self.look(visit)) as stream:
                 async with aclosing(_messages(stream)) as messages:
                     async for message in messages:
                         yield message
 
-        return self._stream(visit, entries())
+        return self.stream(visit, entries())
 
     async def events(self, visit: Visit) -> Response:
         """Events of a namespace, or of all that the person sees."""
@@ -99,14 +99,16 @@ class LivePages:
         async def entries() -> AsyncGenerator[dict[str, str], None]:
             live, who = self._devops.live_events, visit.principal
             question = (_text(asked, "cluster"), _name(asked, "namespace"), _name(asked, "about"), warnings, TAIL)
-            async with live.follow(who, *question, _resume(visit), self._look(visit)) as stream:
+            async with live.follow(who, *question, _resume(visit), self.look(visit)) as stream:
                 async with aclosing(_messages(stream)) as messages:
                     async for message in messages:
                         yield message
 
-        return self._stream(visit, entries())
+        return self.stream(visit, entries())
 
-    def _look(self, visit: Visit) -> Any:
+    def look(self, visit: Visit) -> Look:
+        """Raises Denied or Unavailable when a stream must end."""
+
         async def look() -> None:
             await visit.still_allowed()
             if visit.runtime.health.draining:
@@ -114,7 +116,9 @@ class LivePages:
 
         return look
 
-    def _stream(self, visit: Visit, entries: AsyncGenerator[dict[str, str], None]) -> Response:
+    def stream(self, visit: Visit, entries: AsyncGenerator[dict[str, str], None]) -> Response:
+        """As server-sent events, with a bound on how many a person has open."""
+
         async def guarded() -> AsyncGenerator[dict[str, str], None]:
             try:
                 with self._counted(visit.principal):

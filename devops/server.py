@@ -11,6 +11,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from common.console.app import console_routes
+from common.console.frame import FrameOf, no_frame
 from common.errors import InvalidInput
 from common.runtime import build_runtime
 from common.security.principal import current_principal
@@ -33,6 +34,7 @@ from devops.answers import (
 )
 from devops.bootstrap import Devops, build_devops, opened
 from devops.bootstrap_changes import build_changes, change_policy, opened_changes
+from devops.change_frame import change_frame
 from devops.change_tools import ChangeTools, add_change_tools
 from devops.cluster_page import cluster_page
 from devops.console import STATIC, TEMPLATES, ChangePages
@@ -47,9 +49,12 @@ from devops.detail_answers import (
     workload_detail,
 )
 from devops.diagnosis.rules import likely_causes
+from devops.freeze_pages import FreezePages
+from devops.glass_pages import GlassPages
 from devops.live_pages import LivePages
 from devops.live_tools import add_live_tools
 from devops.metrics import Metric
+from devops.rollout_pages import RolloutPages
 from devops.settings import DevopsSettings
 
 NAME = "devops"
@@ -87,9 +92,14 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
     if built is not None:
         tools = ChangeTools(built.changes, built.confirmations, common.public_url or base_url)
         add_change_tools(server, tools, settings.approve_by_tool == "on")
-    pages = [cluster_page(devops, built.changes if built else None), *LivePages(devops).pages()]
-    pages += ChangePages(built.changes).pages() if built else []
-    routes = console_routes(runtime, pages, [TEMPLATES], [STATIC])
+    live = LivePages(devops)
+    pages = [cluster_page(devops, built.changes if built else None), *live.pages()]
+    frame: FrameOf = no_frame
+    if built is not None:
+        pages += [*ChangePages(built.changes).pages(), *GlassPages(built.changes).pages()]
+        pages += [*RolloutPages(built.changes, live).pages(), *FreezePages(built.changes).pages()]
+        frame = change_frame(built.changes, runtime.policy.allows)
+    routes = console_routes(runtime, pages, [TEMPLATES], [STATIC], frame)
     return Served(build_app(server, runtime, base_url, routes), server, runtime)
 
 

@@ -56,7 +56,29 @@ class DevopsSettings(Settings):
     approve_by_tool: Literal["off", "on"] = Field(
         "off", description="on: approve_change and reject_change exist as tools; a model then could be talked into them"
     )
+    break_glass: Literal["off", "on"] = Field(
+        "off", description="on: two people with the role break-glass execute what cannot wait, or what a freeze forbids"
+    )
+    break_glass_minutes: float = Field(15.0, gt=0, le=60, description="after which a break-glass is over")
     image_prefixes: CommaList = Field([], description="registries or paths that set_image may name; none: any")
+    rollout_stall_seconds: float = Field(
+        120.0, gt=0, description="a rollout in which no replica became ready for so long stands still"
+    )
+    rollout_halt: Literal["off", "on"] = Field(
+        "off", description="on: a rollout that stands still is paused, where change:halt in the policy allows it"
+    )
+    notify_kinds: CommaList = Field([], description="what is told, such as change.waiting; none: everything")
+    notify_webhook_url: str | None = Field(None, description="https address that gets each notice as a signed POST")
+    notify_webhook_secret: SecretStr | None = Field(None, description="whsec_ and at least 24 bytes in base64")
+    notify_smtp_host: str | None = Field(None, description="mail server that takes notices")
+    notify_smtp_port: int = Field(587, gt=0, le=65_535, description="its port")
+    notify_smtp_tls: Literal["starttls", "tls", "off"] = Field(
+        "starttls", description="tls: from the first byte, as on port 465; off: on this machine only"
+    )
+    notify_smtp_user: str | None = Field(None, description="user of the mail server, if it wants one")
+    notify_smtp_password: SecretStr | None = Field(None, description="password of that user")
+    notify_email_from: str | None = Field(None, description="sender of the mails")
+    notify_email_to: CommaList = Field([], description="who gets them")
     worker: bool = Field(True, description="execute changes inside the server process; else `triptych worker devops`")
     max_log_bytes: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="most that get_logs reads at once")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, RowMapping, String, Table
 
-from devops.changes.change import Approval, Blast, Change, Draft, Entry, Plan, Requirement, Switch, Target
+from devops.changes.change import Approval, Blast, Change, Draft, Entry, Glass, Plan, Requirement, Switch, Target
 from devops.changes.people import actor_from
 
 metadata = MetaData()
@@ -95,8 +95,8 @@ def draft_of(stored: dict[str, Any]) -> Draft:
     )
 
 
-def change_of(row: RowMapping, given: Sequence[RowMapping] = ()) -> Change:
-    """A row with its approvals."""
+def change_of(row: RowMapping, given: Sequence[RowMapping] = (), glass: Glass | None = None) -> Change:
+    """A row with its approvals and its newest break-glass."""
     return Change(
         draft=draft_of(row["draft"]),
         state=row["state"],
@@ -106,6 +106,7 @@ def change_of(row: RowMapping, given: Sequence[RowMapping] = ()) -> Change:
         owner=row["owner"],
         lease_until=row["lease_until"],
         approvals=[Approval(actor_from(each["actor"]), each["digest"], each["at"]) for each in given],
+        glass=glass,
     )
 
 

@@ -1,7 +1,7 @@
 """Changes in SQL: SQLite embedded, Postgres where it is configured. Every step is a compare-and-set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
@@ -22,8 +22,13 @@ from devops.adapters.change_tables import (
     switch_of,
     switches,
 )
-from devops.changes.change import Approval, Change, Draft, Entry, Switch
+from devops.adapters.sql_freezes import add_freeze, current_freezes, is_frozen, lift_freeze
+from devops.adapters.sql_glass import add_glass, agree, glass_of, glasses_of_tenant, is_broken, newest_glasses
+from devops.adapters.sql_notices import SqlOutbox
+from devops.adapters.sql_rollouts import begin_rollout
+from devops.changes.change import Approval, Change, Draft, Entry, Glass, HandFreeze, Switch
 from devops.changes.clock import SteadyClock
+from devops.changes.people import Actor
 from devops.changes.states import NEXT, WAITING, State, before
 
 C = changes.c
@@ -34,8 +39,9 @@ SWITCHED_OFF = exists().where(switches.c.name == CHANGES, switches.c.off)
 class SqlChanges:
     """Implements ChangeStore."""
 
-    def __init__(self, engine: AsyncEngine, clock: SteadyClock) -> None:
+    def __init__(self, engine: AsyncEngine, clock: SteadyClock, outbox: SqlOutbox | None = None) -> None:
         self._engine = engine
+        self._outbox = outbox or SqlOutbox(engine, clock)
         self._writer = read_write(engine)
         self._clock = clock
 
@@ -120,9 +126,42 @@ class SqlChanges:
             ) from None
         return await self.get(change.id, change.draft.requester.tenant)
 
+    async def ask_glass(self, change: Change, glass: Glass) -> Change:
+        """See ChangeStore."""
+        detail = {"break_glass": glass.id, "reason": glass.reason, "asked": True}
+        async with self._writer.begin() as connection:
+            if not await self._step(connection, change, change.state, glass.asker.subject, detail):
+                raise Conflict("Somebody else was faster: the change has moved on.", "Read it again.")
+            await add_glass(connection, change.id, glass)
+        return await self.get(change.id, change.draft.requester.tenant)
+
+    async def open_glass(self, change: Change, glass: Glass, second: Actor, reason: str, now: float) -> Change:
+        """See ChangeStore."""
+        detail = {"break_glass": glass.id, "reason": reason}
+        async with self._writer.begin() as connection:
+            agreed = await agree(connection, glass, second, reason, now)
+            # From now on the change ends with the glass: it is swept, and cannot be claimed any more.
+            if not agreed or not await self._step(
+                connection, change, "approved", second.subject, detail, expires_at=glass.until
+            ):
+                raise Conflict("It is over, or somebody else was faster.", "Read the change again.")
+        return await self.get(change.id, change.draft.requester.tenant)
+
+    async def glasses(
+        self, tenant: str, limit: int, older: tuple[float, str] | None = None, open_at: float | None = None
+    ) -> Sequence[tuple[Change, Glass]]:
+        """See ChangeStore."""
+        async with self._engine.connect() as connection:
+            wanted = glasses_of_tenant(tenant, limit, older, open_at)
+            rows = (await connection.execute(wanted)).mappings().all()
+        ids = [row["change_id"] for row in rows]
+        known = {change.id: change for change in await self._all(C.id.in_(ids), len(ids))} if ids else {}
+        return [(known[row["change_id"]], glass_of(row)) for row in rows]
+
     async def claim(self, change: Change, owner: str, lease_until: float, now: float) -> bool:
         """See ChangeStore."""
-        ready = and_(C.digest == change.draft.digest, C.expires_at > now, ~SWITCHED_OFF)
+        may = or_(~is_frozen(now), is_broken(now))
+        ready = and_(C.digest == change.draft.digest, C.expires_at > now, ~SWITCHED_OFF, may)
         values = {"owner": owner, "lease_until": lease_until}
         async with self._writer.begin() as connection:
             return await self._step(connection, change, "executing", owner, {}, ready, **values)
@@ -169,13 +208,31 @@ class SqlChanges:
         """See ChangeStore."""
         async with self._engine.connect() as connection:
             found = await connection.execute(select(switches).where(switches.c.name == CHANGES))
-            return switch_of(found.mappings().first())
+            switch = switch_of(found.mappings().first())
+            return replace(switch, freezes=await current_freezes(connection, self._clock.now()))
 
     async def flip(self, switch: Switch) -> None:
         """See ChangeStore."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(switches).where(switches.c.name == CHANGES))
-            await connection.execute(insert(switches).values(name=CHANGES, **asdict(switch)))
+            values = {name: getattr(switch, name) for name in ("off", "by", "reason", "at")}
+            await connection.execute(insert(switches).values(name=CHANGES, **values))
+            await self._outbox.add_switch(connection, switch)
+
+    async def freeze(self, freeze: HandFreeze) -> None:
+        """See ChangeStore."""
+        async with self._writer.begin() as connection:
+            await add_freeze(connection, freeze)
+            await self._outbox.add_freeze(connection, freeze)
+
+    async def lift(self, freeze_id: str, by: str) -> HandFreeze:
+        """See ChangeStore."""
+        async with self._writer.begin() as connection:
+            lifted = await lift_freeze(connection, freeze_id, by, self._clock.now())
+            if lifted is None:
+                raise NotFound("There is no such freeze any more.", "Look at the page again.")
+            await self._outbox.add_freeze(connection, lifted, lifted_by=by)
+        return lifted
 
     async def _step(
         self,
@@ -200,6 +257,8 @@ class SqlChanges:
         if version is None:
             return False
         await self._write(connection, change.id, version, to, by, detail)
+        await self._outbox.add_step(connection, change, to, by, detail)
+        await begin_rollout(connection, change, to, now)
         return True
 
     async def _write(
@@ -216,5 +275,9 @@ class SqlChanges:
             ids = [row["id"] for row in rows]
             mine = select(approvals).where(approvals.c.change_id.in_(ids)).order_by(approvals.c.at)
             given = (await connection.execute(mine)).mappings().all() if ids else []
+            broken = await newest_glasses(connection, ids)
         self._clock.at_least(max((row["updated_at"] for row in rows), default=0.0))
-        return [change_of(row, [each for each in given if each["change_id"] == row["id"]]) for row in rows]
+        return [
+            change_of(row, [each for each in given if each["change_id"] == row["id"]], broken.get(row["id"]))
+            for row in rows
+        ]

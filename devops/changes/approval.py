@@ -59,9 +59,8 @@ class Approvals:
         Raises NotFresh, Denied (own change, no role), Conflict (stale digest, other state, approved already).
         """
         actor = actor_of(who)
-        # A sign-in from the future is one from before the clock was set back.
-        if signed_in_at is not None and not -1 <= self._clock.now() - signed_in_at <= FRESH_SECONDS:
-            raise NotFresh("Your sign-in is too old to approve with it.", "Sign in again, then approve.")
+        if signed_in_at is not None:
+            check_fresh(signed_in_at, self._clock.now())
         if is_same_person(actor, change.draft.requester):
             raise Denied("Nobody approves their own change.", "Ask another person with the role.")
         if not self.may_approve(change, who):
@@ -106,12 +105,7 @@ class Approvals:
     async def _check(self, change: Change, state: State, digest: str) -> None:
         if change.state != state:
             raise Conflict(f"The change is {change.state}.", "Read it again with get_change; plan anew if it ended.")
-        if not hmac.compare_digest(digest.encode(), change.draft.digest.encode()) or not is_intact(change):
-            raise Conflict(
-                "That digest is not the one of this change.", "Read it again, then decide about what it is now."
-            )
-        if self._clock.now() >= change.draft.expires_at:
-            raise Conflict("The change has expired.", "Plan it anew.")
+        check_plan(change, digest, self._clock.now())
         self._gates.check(change.draft.environment, self._clock.now(), await self._store.switch())
 
     async def _move(self, change: Change, to: State, actor: Actor, outcome: str | None) -> None:
@@ -120,6 +114,20 @@ class Approvals:
 
     async def _again(self, change: Change) -> Change:
         return await self._store.get(change.id, change.draft.requester.tenant)
+
+
+def check_fresh(signed_in_at: float, now: float) -> None:
+    """Raises NotFresh. A sign-in from the future is one from before the clock was set back."""
+    if not -1 <= now - signed_in_at <= FRESH_SECONDS:
+        raise NotFresh("Your sign-in is too old to approve with it.", "Sign in again, then approve.")
+
+
+def check_plan(change: Change, digest: str, now: float) -> None:
+    """Raises Conflict unless the digest is that of the stored plan, and the plan still holds."""
+    if not hmac.compare_digest(digest.encode(), change.draft.digest.encode()) or not is_intact(change):
+        raise Conflict("That digest is not the one of this change.", "Read it again, then decide about what it is now.")
+    if now >= change.draft.expires_at:
+        raise Conflict("The change has expired.", "Plan it anew.")
 
 
 def is_same_person(one: Actor, other: Actor) -> bool:

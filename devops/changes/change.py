@@ -97,6 +97,30 @@ class Approval:
 
 
 @dataclass(frozen=True)
+class Glass:
+    """Break-glass for one change: its requester asked, and a second person agreed, or did not. See glass.py."""
+
+    id: str
+    digest: str
+    asker: Actor
+    reason: str
+    asked_at: float
+    until: float
+    """After which it is over, whatever has become of it."""
+    second: Actor | None = None
+    second_reason: str = ""
+    agreed_at: float | None = None
+
+    @property
+    def is_agreed(self) -> bool:
+        return self.second is not None
+
+    def is_over(self, now: float) -> bool:
+        """Whether nothing can be begun with it any more."""
+        return now >= self.until
+
+
+@dataclass(frozen=True)
 class Entry:
     """One step in the journal."""
 
@@ -118,10 +142,25 @@ class Change:
     owner: str | None = None
     lease_until: float | None = None
     approvals: Sequence[Approval] = field(default=())
+    glass: Glass | None = None
+    """The newest one of this change."""
 
     @property
     def id(self) -> str:
         return self.draft.id
+
+
+@dataclass(frozen=True)
+class HandFreeze:
+    """A freeze that somebody set in the console; those of the settings are `Freeze`."""
+
+    id: str
+    environment: str
+    """`*`: all of them."""
+    start: float
+    end: float
+    reason: str
+    by: str
 
 
 @dataclass(frozen=True)
@@ -132,3 +171,5 @@ class Switch:
     by: str = ""
     reason: str = ""
     at: float = 0.0
+    freezes: Sequence[HandFreeze] = ()
+    """Those of the console that are not over."""

@@ -16,6 +16,7 @@ from devops.changes.clock import SteadyClock
 from devops.changes.digest import is_intact
 from devops.changes.draining import Drained, evict_all
 from devops.changes.gates import Gates
+from devops.changes.glass import GlassRules
 from devops.changes.observing import Observation, Write, observe, send, write_of
 from devops.changes.operations import operation_from
 from devops.changes.people import Rights
@@ -63,6 +64,7 @@ class Executor:
         policy: ChangePolicy,
         gates: Gates,
         rights: Rights,
+        glass: GlassRules,
         records: Records,
         clock: SteadyClock,
         owner: str,
@@ -73,6 +75,7 @@ class Executor:
         self._policy = policy
         self._gates = gates
         self._rights = rights
+        self._glass = glass
         self._records = records
         self._clock = clock
         self._owner = f"{owner}-{secrets.token_hex(4)}"
@@ -82,11 +85,16 @@ class Executor:
         """Carry out one approved change, or say why not. What cannot be read now is tried again later."""
         if change.state != "approved":
             return
+        broken = await self._glass.holds(change, self._clock.now())
+        if change.glass is not None and change.glass.is_agreed and not broken:
+            state: State = "expired" if self._is_over(change) else "rejected"
+            await self._store.move(change, state, self._owner, {"break_glass": change.glass.id}, GLASS_GONE)
+            return
         try:
-            self._gates.check(change.draft.environment, self._clock.now(), await self._store.switch())
+            await self._check_gates(change, broken)
         except Denied:
             return  # it waits until changes are possible again, or until it expires
-        refusal = await self.refusal(change)
+        refusal = await self.refusal(change, broken)
         if refusal is not None:
             await self._store.move(change, refusal.state, self._owner, refusal.detail, refusal.text)
             return
@@ -95,7 +103,8 @@ class Executor:
         if write is None:
             await self._store.move(change, "drifted", self._owner, {"seen": seen.fingerprint}, DRIFTED.text)
             return
-        async with self._records.around("execute_change", change.draft, change.draft.requester) as recorded:
+        detail = {"break_glass": change.glass.id} if broken and change.glass else {}
+        async with self._records.around("execute_change", change.draft, change.draft.requester, **detail) as recorded:
             if not await self._claim(change):
                 recorded.outcome = "conflict"
                 return
@@ -106,8 +115,16 @@ class Executor:
             ):
                 log.error("change.finished_late", change=change.id, outcome=outcome.state)
 
-    async def refusal(self, change: Change) -> Outcome | None:
-        """Why an approved change may not be carried out any more."""
+    async def _check_gates(self, change: Change, broken: bool) -> None:
+        """Raises Denied. A broken glass gets around freezes and windows, and never around the switch."""
+        switch = await self._store.switch()
+        if broken:
+            self._gates.check_switch(switch)
+        else:
+            self._gates.check(change.draft.environment, self._clock.now(), switch)
+
+    async def refusal(self, change: Change, broken: bool = False) -> Outcome | None:
+        """Why an approved change may not be carried out any more; `broken`: two people have broken the glass for it."""
         draft = change.draft
         if not is_intact(change):
             return Outcome("rejected", "The stored change is not the one that was planned.", {})
@@ -122,7 +139,7 @@ class Executor:
             return Outcome("rejected", "Its requester may not ask for this any more.", {})
         if is_stricter(needed, draft.requirement):
             return Outcome("drifted", "It needs another yes than the one that was asked for: plan it anew.", {})
-        if await self._good_approvals(change) < draft.requirement.approvals:
+        if not broken and await self._good_approvals(change) < draft.requirement.approvals:
             return Outcome("rejected", "It has not enough approvals of people who may approve it now.", {})
         return None
 
@@ -192,6 +209,10 @@ class Executor:
             return None
         return (seen, write) if write else None
 
+    def _is_over(self, change: Change) -> bool:
+        """What goes on for long ends with its break-glass."""
+        return change.glass is not None and change.glass.is_agreed and change.glass.is_over(self._clock.now())
+
     async def _drain(self, change: Change, target: ChangeTarget) -> Outcome | None:
         noted: int | None = None
 
@@ -201,7 +222,7 @@ class Executor:
             if left != noted:
                 await self._store.note(change, self._owner, {"pods_left": left})
                 noted = left
-            return held and not (await self._store.switch()).off
+            return held and not (await self._store.switch()).off and not self._is_over(change)
 
         name, timing = change.draft.target.name, self._timing
         try:
@@ -213,4 +234,5 @@ class Executor:
         return Outcome(state, drained.text, {"evicted": drained.evicted, "pods_left": drained.left})
 
 
+GLASS_GONE = "Its break-glass does not hold any more: it is over, or somebody lost the right to it. Nothing was done."
 DRIFTED = Outcome("drifted", "The object has changed since it was planned; nothing was done. Plan it anew.", {})

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.errors import Denied
-from devops.changes.change import Switch, Target
+from devops.changes.change import HandFreeze, Switch, Target
 
 PRODUCTION = "production"
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -59,25 +59,50 @@ class Gates:
                     return environment
         return PRODUCTION
 
-    def frozen(self, now: float) -> list[Freeze]:
-        """The freezes that hold now."""
+    @property
+    def environments(self) -> list[str]:
+        """All that there are."""
+        return sorted({PRODUCTION, *self._environments.values(), *self._windows})
+
+    def frozen(self, now: float, switch: Switch) -> list[Freeze]:
+        """The freezes that hold now: of the settings, and of the console."""
         moment = datetime.fromtimestamp(now, UTC)
-        return [freeze for freeze in self._freezes if freeze.start <= moment < freeze.end]
+        return [
+            freeze
+            for freeze in (*self._freezes, *map(_as_freeze, switch.freezes))
+            if freeze.start <= moment < freeze.end
+        ]
 
     def check(self, environment: str, now: float, switch: Switch) -> None:
         """Raises Denied while nothing may be changed there."""
+        self.check_switch(switch)
+        if (closed := self.closed(environment, now, switch)) is not None:
+            raise closed
+
+    def check_switch(self, switch: Switch) -> None:
+        """Raises Denied while all changes are switched off; nothing gets around that."""
         if self._closed or switch.off:
             why = f" by {switch.by}: {switch.reason}" if switch.off else " by DEVOPS_CHANGES_OFF"
             raise Denied(f"All changes are switched off{why}.", "Reading goes on. An administrator switches them on.")
+
+    def closed(self, environment: str, now: float, switch: Switch) -> Denied | None:
+        """Why time alone forbids changes there now: a freeze, or none of its windows."""
         moment = datetime.fromtimestamp(now, UTC)
-        for freeze in self.frozen(now):
+        for freeze in self.frozen(now, switch):
             if freeze.environment in ("*", environment):
                 until = freeze.end.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-                raise Denied(f"{environment} is frozen until {until}. {freeze.reason}".strip(), "Ask again after it.")
+                return Denied(f"{environment} is frozen until {until}. {freeze.reason}".strip(), "Ask again after it.")
         windows = self._windows.get(environment)
         if windows and not any(_is_open(window, moment) for window in windows):
             hours = "; ".join(f"{', '.join(each.days)} {each.start}-{each.end}" for each in windows)
-            raise Denied(f"{environment} is changed only at these times (UTC): {hours}.", "Ask again then.")
+            return Denied(f"{environment} is changed only at these times (UTC): {hours}.", "Ask again then.")
+        return None
+
+
+def _as_freeze(freeze: HandFreeze) -> Freeze:
+    # It holds from when it is there, whatever the clock of the process was that set it.
+    start, end = (datetime.fromtimestamp(moment, UTC) for moment in (0.0, freeze.end))
+    return Freeze(environment=freeze.environment, start=start, end=end, reason=f"{freeze.by}: {freeze.reason}")
 
 
 def _is_open(window: Window, moment: datetime) -> bool:

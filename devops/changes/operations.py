@@ -14,6 +14,8 @@ IMAGE = (
 """Registry, path, tag, digest: no leading dash, no blank, no scheme."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 REVISION = "deployment.kubernetes.io/revision"
+HALTED = "triptych/halted"
+"""Annotation of a Deployment whose rollout was halted here. What leads out of the trouble lets it go on."""
 
 
 class _Operation(BaseModel):
@@ -65,7 +67,7 @@ class SetImage(_Operation):
         for container in containers:
             if container["name"] == self.container:
                 container["image"] = self.image
-                return changed
+                return _going_on(changed)
         names = ", ".join(sorted(container["name"] for container in containers))
         raise NotFound(f"There is no container {self.container}.", f"There is: {names}.")
 
@@ -86,7 +88,7 @@ class Rollback(_Operation):
         template = copy.deepcopy(found[self.revision]["spec"]["template"])
         (template.get("metadata", {}).get("labels") or {}).pop("pod-template-hash", None)
         changed["spec"]["template"] = template
-        return changed
+        return _going_on(changed)
 
 
 class Cordon(_Operation):
@@ -150,6 +152,13 @@ def previous_revision(live: Manifest, replica_sets: list[Manifest]) -> int:
     if not earlier:
         raise Conflict("There is no earlier revision to go back to.", "Use set_image with the image that worked.")
     return max(earlier)
+
+
+def _going_on(changed: Manifest) -> Manifest:
+    annotations = changed["metadata"].get("annotations") or {}
+    if annotations.pop(HALTED, None) is not None:
+        changed["spec"].pop("paused", None)
+    return changed
 
 
 def _owns(live: Manifest, other: Manifest) -> bool:

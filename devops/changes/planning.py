@@ -38,10 +38,17 @@ class Planner:
     """Turns wishes into changes that wait for the right yes."""
 
     def __init__(
-        self, store: ChangeStore, policy: ChangePolicy, gates: Gates, clock: SteadyClock, limits: Limits
+        self,
+        store: ChangeStore,
+        policy: ChangePolicy,
+        gates: Gates,
+        clock: SteadyClock,
+        limits: Limits,
+        break_glass: bool = False,
     ) -> None:
         self._store = store
         self._policy = policy
+        self._break_glass = break_glass
         self._gates = gates
         self._clock = clock
         self._limits = limits
@@ -49,14 +56,24 @@ class Planner:
     async def plan(self, who: Principal, target: ChangeTarget, at: Target, operation: Operation) -> Change:
         """A durable change. Raises Denied, NotFound, Conflict (nothing would change), RateLimited."""
         environment, now = self._gates.environment(at), self._clock.now()
-        self._gates.check(environment, now, await self._store.switch())
+        switch = await self._store.switch()
+        self._gates.check_switch(switch)
+        closed = self._gates.closed(environment, now, switch)
+        if closed is not None and not self._break_glass:
+            raise closed
         change_id = f"chg-{secrets.token_hex(8)}"
         seen = await observe(target, at, operation)
         risk, _ = assess(operation, at, seen.live, seen.blast)
         self._policy.requirement(who, operation.tool, at, environment, risk)  # before anything is sent
+        if closed is not None and not self._policy.may_ask_for_break_glass(who, operation.tool, at, environment, risk):
+            raise closed
         seen, write, after = await _dry_run(target, at, operation, seen, change_id)
         risk, reasons = assess(operation, at, seen.live, seen.blast)
         requirement = self._policy.requirement(who, operation.tool, at, environment, risk)
+        if closed is not None:
+            # Policy says what it needs in other times; now it is not executed without a second person.
+            requirement = replace(requirement, decision="approve", approvals=max(1, requirement.approvals))
+            reasons = [*reasons, f"only by break-glass: {closed.message}"]
         _refuse_nothing(operation, seen, after)
         plan = Plan(
             summary=_summary(operation, at, seen),

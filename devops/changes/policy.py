@@ -10,10 +10,13 @@ import cedarpy
 from common.errors import Denied, SettingsError
 from common.security.policy import CALLER, caller_entity
 from common.security.principal import Principal
-from devops.changes.change import RISKS, Decision, Requirement, Risk, Target
+from devops.changes.change import RISKS, Decision, Draft, Requirement, Risk, Target
 
 CHANGE = {"type": "Change", "id": "change"}
 APPROVER = "change:approver"
+BREAKS_GLASS = "change:break-glass"
+SECOND = "change:break-glass-second"
+HALT = "change:halt"
 LADDER: tuple[tuple[str, Decision, int], ...] = (
     ("change:allow", "allow", 0),
     ("change:confirm", "confirm", 0),
@@ -47,6 +50,15 @@ class ChangePolicy:
     def may_approve(self, approver: Principal, requester: str, tool: str, at: Target, env: str, risk: Risk) -> bool:
         """Whether this person's yes counts."""
         return self._permits(approver, APPROVER, _resource(tool, at, env, risk, requester))
+
+    def permits(self, who: Principal, action: str, draft: Draft) -> bool:
+        """Whether this person may do this to a planned change of the own tenant."""
+        resource = _resource(draft.tool, draft.target, draft.environment, draft.risk, draft.requester.subject)
+        return who.tenant == draft.requester.tenant and self._permits(who, action, resource)
+
+    def may_ask_for_break_glass(self, who: Principal, tool: str, at: Target, env: str, risk: Risk) -> bool:
+        """Whether this person may plan what a freeze or a window forbids."""
+        return self._permits(who, BREAKS_GLASS, _resource(tool, at, env, risk, who.subject))
 
     def _permits(self, principal: Principal, action: str, resource: dict[str, Any]) -> bool:
         request = {

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from devops.changes.change import Approval, Change, Draft, Entry, Switch
+from devops.changes.change import Approval, Change, Draft, Entry, Glass, HandFreeze, Switch
+from devops.changes.people import Actor
+from devops.changes.rollouts import Rollout
 from devops.changes.states import State
 from devops.kinds import Kind
 from devops.ports import Manifest
@@ -90,6 +92,20 @@ class ChangeStore(Protocol):
         """Count a person's approval, and take the step when they are enough. Raises Conflict."""
         ...
 
+    async def ask_glass(self, change: Change, glass: Glass) -> Change:
+        """Keep what was asked, with a step in the journal. Raises Conflict."""
+        ...
+
+    async def open_glass(self, change: Change, glass: Glass, second: Actor, reason: str, now: float) -> Change:
+        """Note who agreed, and approve the change until the glass is over. Raises Conflict."""
+        ...
+
+    async def glasses(
+        self, tenant: str, limit: int, older: tuple[float, str] | None = None, open_at: float | None = None
+    ) -> Sequence[tuple[Change, Glass]]:
+        """Newest first, for ever; with `open_at` only those that are not over then."""
+        ...
+
     async def claim(self, change: Change, owner: str, lease_until: float, now: float) -> bool:
         """Take the execution: true for exactly one, and for none while changes are switched off."""
         ...
@@ -119,9 +135,31 @@ class ChangeStore(Protocol):
         ...
 
     async def switch(self) -> Switch:
-        """Whether changes are switched off, by whom and why."""
+        """Whether changes are switched off, by whom and why; and what is frozen in the console."""
         ...
 
     async def flip(self, switch: Switch) -> None:
         """Switch changes off or on, in every process at once."""
+        ...
+
+    async def freeze(self, freeze: HandFreeze) -> None:
+        """Freeze an environment, in every process at once."""
+        ...
+
+    async def lift(self, freeze_id: str, by: str) -> HandFreeze:
+        """End a freeze of the console. Raises NotFound if it is over already."""
+        ...
+
+
+class RolloutStore(Protocol):
+    """Rollouts that executed changes have started."""
+
+    async def of(self, change_id: str) -> Rollout | None: ...
+
+    async def take(self, limit: int) -> Sequence[tuple[Change, Rollout]]:
+        """Those whose turn it is; for a while they are nobody else's."""
+        ...
+
+    async def keep(self, change: Change, before: Rollout, now: Rollout) -> None:
+        """What was seen, unless somebody else has kept something since `before`."""
         ...

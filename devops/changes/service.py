@@ -1,19 +1,22 @@
 """Changes as callers use them: what somebody may not see does not exist here either."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.errors import Conflict, Denied, NotFound
+from common.errors import Conflict, Denied, InvalidInput, NotFound
 from common.security.principal import Principal
 from devops.access import Clusters
 from devops.changes.applying import checked_manifest
 from devops.changes.approval import Approvals
-from devops.changes.change import Change, Entry, Switch, Target
+from devops.changes.change import Change, Entry, Glass, HandFreeze, Switch, Target
 from devops.changes.clock import SteadyClock
+from devops.changes.glass import BreakGlass
 from devops.changes.operations import Apply, Operation, Rollback, SetImage, previous_revision
 from devops.changes.planning import Planner, require_target
-from devops.changes.ports import ChangeStore, ChangeTarget
+from devops.changes.ports import ChangeStore, ChangeTarget, RolloutStore
+from devops.changes.rollouts import OFFERS_ROLLBACK
 from devops.changes.runner import Runner
 from devops.changes.states import FINAL, State
 from devops.kinds import DEPLOYMENT, REPLICA_SET, Kind
@@ -21,6 +24,7 @@ from devops.ports import Manifest
 
 SETTLE_SECONDS = 5.0
 POLL_SECONDS = 0.05
+LONGEST_FREEZE = 90 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Changes:
     store: ChangeStore
     planner: Planner
     approvals: Approvals
+    glass: BreakGlass
     runner: Runner
+    rollouts: RolloutStore
     clock: SteadyClock
     images: Sequence[str] = ()
     """Prefixes of images that may be set; none means any."""
@@ -83,6 +89,30 @@ class Changes:
         change = await self.approvals.approve(await self.get(who, change_id), digest, who, signed_in_at)
         return await self._taken_up(change)
 
+    async def ask_to_break_glass(
+        self, who: Principal, change_id: str, digest: str, reason: str, signed_in_at: float
+    ) -> Change:
+        """The requester asks for what the usual way does not allow now."""
+        return await self.glass.ask(await self.get(who, change_id), digest, reason, who, signed_in_at)
+
+    async def break_glass(
+        self, who: Principal, change_id: str, glass_id: str, digest: str, reason: str, signed_in_at: float
+    ) -> Change:
+        """The second person agrees, and it is executed."""
+        change = await self.get(who, change_id)
+        change = await self.glass.agree(change, glass_id, digest, reason, who, signed_in_at)
+        return await self._taken_up(change)
+
+    async def glasses(
+        self, who: Principal, limit: int, older: tuple[float, str] | None = None, only_open: bool = False
+    ) -> tuple[list[tuple[Change, Glass]], tuple[float, str] | None]:
+        """Every use of break-glass that this person may see, newest first, and where the next page begins."""
+        open_at = self.clock.now() if only_open else None
+        found = await self.store.glasses(who.tenant, limit + 1, older, open_at)
+        page = [(change, glass) for change, glass in found[:limit] if self._is_visible(who, change)]
+        last = found[limit - 1][1] if len(found) > limit else None
+        return page, (last.asked_at, last.id) if last else None
+
     async def reject(self, who: Principal, change_id: str, reason: str) -> Change:
         """An approver's no."""
         return await self.approvals.reject(await self.get(who, change_id), reason, who)
@@ -112,10 +142,24 @@ class Changes:
         visible = [change for change in page if self._is_visible(who, change)]
         return visible, (last.draft.created_at, last.id) if last else None
 
+    async def way_back(self, who: Principal, change_id: str) -> Change:
+        """Plan the rollback that a rollout offers which stands still; it needs its own yes. Raises Conflict."""
+        change = await self.get(who, change_id)
+        rollout = await self.rollouts.of(change.id)
+        if rollout is None or rollout.state not in OFFERS_ROLLBACK:
+            raise Conflict("Its rollout does not stand still.", "rollback_workload goes back in any case.")
+        at = change.draft.target
+        return await self.rollback(who, at.cluster, at.namespace or "", at.name, None)
+
     async def live(self, change: Change) -> Manifest | None:
         """The object as it is now, for those who may see the change."""
         at = change.draft.target
         return await require_target(self.targets, at.cluster).read(at.api, at.namespace, at.name)
+
+    def is_simulated(self, change: Change) -> bool:
+        """Whether nothing of its cluster is real."""
+        target = self.targets.get(change.draft.target.cluster)
+        return bool(target and target.simulated)
 
     async def switch(self, who: Principal, off: bool, reason: str) -> Switch:
         """Switch all changes off or on, in every process at once."""
@@ -124,6 +168,23 @@ class Changes:
         switch = Switch(off, who.subject, reason[:1000], self.clock.now())
         await self.store.flip(switch)
         return switch
+
+    async def freeze(self, who: Principal, environment: str, end: float, reason: str) -> HandFreeze:
+        """Freeze an environment from now on, in every process at once. Raises InvalidInput."""
+        now, known = self.clock.now(), self.approvals.gates.environments
+        if environment not in ("*", *known):
+            raise InvalidInput("There is no such environment.", f"There is: *, {', '.join(known)}.")
+        if not reason:
+            raise InvalidInput("Say why it is frozen.", "Fill in the reason.")
+        if not now < end <= now + LONGEST_FREEZE:
+            raise InvalidInput("A freeze ends in the future, and within 90 days.", "Choose another end.")
+        freeze = HandFreeze(f"frz-{secrets.token_hex(8)}", environment, now, end, reason[:1000], who.subject)
+        await self.store.freeze(freeze)
+        return freeze
+
+    async def lift(self, who: Principal, freeze_id: str) -> HandFreeze:
+        """End a freeze of the console. Raises NotFound."""
+        return await self.store.lift(freeze_id, who.subject)
 
     def _is_visible(self, who: Principal, change: Change) -> bool:
         at = change.draft.target

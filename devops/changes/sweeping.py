@@ -32,6 +32,8 @@ class Sweeper:
         """Once."""
         for change in await self._store.overdue(self._clock.now()):
             text = f"Nobody said yes in time: it was {change.state.replace('_', ' ')} until it expired."
+            if change.glass is not None and change.glass.is_agreed:
+                text = "Its break-glass was over before it was executed: nothing was done."
             await self._store.move(change, "expired", SWEEPER, {}, text)
         for change in await self._store.lapsed(self._clock.now()):
             try:

@@ -17,11 +17,12 @@ from devops.changes.change import Change
 from devops.changes.execution import Timing
 from devops.changes.manifests import mark_of
 from devops.changes.operations import Cordon, Delete, Drain, Operation, Restart, Scale, SetImage
+from devops.changes.rollouts import Rollout
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD, Kind
 from devops.ports import Manifest
 from devops.server import POLICIES
 from devops.settings import DevopsSettings
-from tests.support.clusters import SIZE, Place, real, until
+from tests.support.clusters import SIZE, Place, deployment, real, until
 
 TIMING = Timing(lease=60, write=20, drain=40, pause=0.2)
 
@@ -147,3 +148,37 @@ async def test_a_node_is_cordoned_and_drained(desk: RealDesk) -> None:
     assert change.state == "succeeded", change.outcome
     assert f"{len(there)} pods were evicted" in (change.outcome or "")
     assert not await target.related(POD, desk.place.namespace, fields={"spec.nodeName": node})
+
+
+async def test_a_rollout_is_followed_halted_and_led_back(tmp_path: Path, kubernetes_folder: Path) -> None:
+    settings = {"rollout_halt": "on", "rollout_stall_seconds": 1.0}
+    async with real_desk(tmp_path, kubernetes_folder, **settings) as desk:
+
+        async def ends(change: Change, *states: str) -> Rollout:
+            async def ended() -> Rollout | None:
+                await desk.built.watcher.look()
+                rollout = await desk.built.changes.rollouts.of(change.id)
+                return rollout if rollout and rollout.state in states else None
+
+            return await until(ended)
+
+        await desk.place.deploy("app", 2)
+        await desk.place.pods(2, app="app")
+        good = await desk.done(SetImage(container="app", image="example.com/app:2"))
+        rollout = await ends(good, "complete", "halted")
+        assert (rollout.state, rollout.ready, rollout.old) == ("complete", 2, 0)
+        # No node has this label, so that its pods never start.
+        manifest = deployment(desk.place.namespace, "app", 2, image="example.com/app:3")
+        manifest["spec"]["template"]["spec"]["nodeSelector"] = {"test": "nowhere"}
+        olga = desk.person("olga", "operator")
+        bad = await desk.carried_out(await desk.built.changes.apply(olga, None, manifest))
+        assert bad.state == "succeeded", bad.outcome
+        rollout = await ends(bad, "halted", "complete")
+        assert rollout.state == "halted" and "No replica became ready" in rollout.reason
+        live = await desk.live()
+        assert live and live["spec"]["paused"] is True
+        back = await desk.carried_out(await desk.built.changes.way_back(olga, bad.id))
+        assert back.state == "succeeded", back.outcome
+        assert (await ends(back, "complete", "halted")).state == "complete"
+        live = await desk.live()
+        assert live and "nodeSelector" not in live["spec"]["template"]["spec"] and "paused" not in live["spec"]
