@@ -9,7 +9,7 @@ INSTALL = $(UV) pip install -q --no-deps --python $(BIN)/python
 export UV_SYSTEM_CERTS ?= true
 export UV_NATIVE_TLS ?= true
 
-.PHONY: demo setup setup-dev test test-slow lint bench lock clean help
+.PHONY: demo setup setup-dev test test-slow lint bench lock sbom clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ bench: $(VENV)/.ready-dev ## benchmarks; writes docs/benchmarks.md and its plots
 
 lock: $(VENV)/.ready-dev ## renew the lock files from pyproject.toml
 	@$(BIN)/python -m infra.lock $(UV)
+
+sbom: $(VENV)/.ready ## what is installed, as CycloneDX, in dist/sbom: one file for the suite, one for each image
+	@$(BIN)/python -m infra.sbom dist/sbom
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .triptych

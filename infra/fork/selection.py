@@ -25,6 +25,7 @@ BASE = (
     "infra.env_example",
     "infra.evals",
     "infra.lock",
+    "infra.sbom",
     "infra.seed.load",
 )
 """Modules of infra that every fork has, beside its own part of the demo."""
@@ -40,6 +41,7 @@ LEFT = (
     "tests/infra/kubernetes/",
     "tests/infra/test_evals",
     "tests/infra/test_replicas",
+    "tests/infra/test_sbom",
 )
 _IGNORED = {".git", ".venv", ".triptych", "__pycache__", "node_modules", "dist"}
 
