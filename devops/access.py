@@ -75,6 +75,12 @@ class Clusters:
             raise InvalidInput("There are too many namespaces to ask for all at once.", f"Name one, such as: {seen}.")
         return Query(None, labels, fields, hidden, limit)
 
+    async def check_cluster(self, cluster: Cluster, principal: Principal) -> None:
+        """For what is in no namespace, such as nodes. Raises NotFound for those who see no namespace either."""
+        names = await self._namespaces(cluster)
+        if not any(self._scope.sees(principal, cluster.name, name) for name in names):
+            raise NotFound("There is no namespace that you may see.", "Ask the operator: DEVOPS_NAMESPACE_GROUPS.")
+
     async def check_namespace(self, cluster: Cluster, principal: Principal, namespace: str) -> None:
         """Raises NotFound alike for a namespace that is not there and one that the caller may not see."""
         names = await self._namespaces(cluster)

@@ -118,10 +118,11 @@ class Reading:
         return await self.page(principal, [POD], cluster, namespace, labels, fields, unhealthy, limit, cursor)
 
     async def nodes(
-        self, cluster_name: str | None, limit: int, cursor: str | None
+        self, principal: Principal, cluster_name: str | None, limit: int, cursor: str | None
     ) -> tuple[Cluster, Sequence[Manifest], Mapping[str, Usage], str | None]:
         """Nodes with what they use, where metrics are served."""
         cluster = self.clusters.named(cluster_name)
+        await self.clusters.check_cluster(cluster, principal)
         question = ["nodes", cluster.name]
         token = self._cursors.open(cursor, question) if cursor else None
         page = await cluster.objects(NODE, Query(limit=limit, token=token))

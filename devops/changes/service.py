@@ -50,6 +50,8 @@ class Changes:
         seen = self.clusters.named(cluster)
         if kind.namespaced:
             await self.clusters.check_namespace(seen, who, namespace or "")
+        else:
+            await self.clusters.check_cluster(seen, who)
         at = Target(seen.name, kind.name, namespace if kind.namespaced else None, name)
         target = require_target(self.targets, seen.name)
         if isinstance(operation, SetImage):

@@ -75,8 +75,9 @@ async def test_other_tenants_groups_and_low_clearance_see_nothing(
     monkeypatch.setenv("DEVOPS_NAMESPACE_GROUPS", '{"load-test": ["qa"], "*": ["engineering"]}')
     async with served(tmp_path) as ops:
         async with ops.client(person(tenant="marlow")) as stranger:
-            with pytest.raises(Exception, match="no namespace that you may see"):
-                await ask(stranger, "list_pods")
+            for tool in ("list_pods", "list_nodes"):
+                with pytest.raises(Exception, match="no namespace that you may see"):
+                    await ask(stranger, tool)
         async with ops.client(person(clearance="public")) as contractor:
             assert await contractor.list_tools() == []
             with pytest.raises(Exception, match="Unknown tool"):

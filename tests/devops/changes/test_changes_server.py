@@ -55,6 +55,14 @@ async def test_in_read_only_mode_nothing_can_be_changed(tmp_path: Path) -> None:
     assert all(tool.annotations.read_only_hint for tool in tools)
 
 
+async def test_nodes_are_not_for_operators_of_another_tenant(server: Served) -> None:
+    async with server.client(person("mallory", "operator", tenant="marlow")) as client:
+        for tool in ("cordon_node", "drain_node"):
+            with pytest.raises(Exception, match="no namespace that you may see"):
+                await client.call_tool(tool, {"name": "fern-ams-1-apps-1"})
+        assert (await ask(client, "list_changes"))["items"] == []
+
+
 async def test_roles_decide_who_sees_which_tool(server: Served) -> None:
     async def tools(who: Principal) -> set[str]:
         async with server.client(who) as client:
