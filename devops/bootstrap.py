@@ -13,7 +13,9 @@ from devops.access import Clusters
 from devops.adapters.kubernetes_api import KubernetesApi
 from devops.adapters.kubernetes_cluster import KubernetesCluster
 from devops.adapters.prometheus import Prometheus
+from devops.adapters.simulated.alerts import SimulatedAlerts
 from devops.adapters.simulated.cluster import SimulatedCluster
+from devops.alerts import Alerts, AlertSource
 from devops.cursors import Cursors
 from devops.details import Details
 from devops.diagnosis.gather import Gatherer
@@ -42,6 +44,7 @@ class Devops:
     logs: Logs
     events: Events
     metrics: Metrics
+    alerts: Alerts
     gatherer: Gatherer
     live_logs: LiveLogs
     live_events: LiveEvents
@@ -56,6 +59,7 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -
     history = _history(settings)
     details = Details(clusters)
     logs = Logs(clusters, details, settings.max_log_bytes)
+    alerts = Alerts(clusters, details, _alert_source(backends, history))
     return Devops(
         settings=settings,
         backends=backends,
@@ -66,10 +70,18 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -
         logs=logs,
         events=Events(clusters, cursors),
         metrics=Metrics(clusters, details, history),
-        gatherer=Gatherer(details, logs),
+        alerts=alerts,
+        gatherer=Gatherer(details, logs, alerts),
         live_logs=LiveLogs(clusters, logs, cursors, settings.impersonate),
         live_events=LiveEvents(clusters, cursors, settings.impersonate),
     )
+
+
+def _alert_source(
+    backends: Sequence[SimulatedCluster | KubernetesCluster], history: Prometheus | None
+) -> AlertSource | None:
+    simulated = next((cluster for cluster in backends if isinstance(cluster, SimulatedCluster)), None)
+    return history or (SimulatedAlerts(simulated) if simulated else None)
 
 
 def _history(settings: DevopsSettings) -> Prometheus | None:

@@ -8,17 +8,29 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from common.console.page import HOME, Page, Visit
+from common.errors import AppError
 from devops.answers import shown
 from devops.bootstrap import Devops
 from devops.changes.service import Changes
+from devops.detail_answers import AlertEntry, alert_entry
 from devops.kinds import Kind
-from devops.ports import Row
+from devops.ports import Cluster, Row
 from devops.reading import is_healthy
 
 MOST = 500
 SHOWN = 12
 WIDTH = 320
 """Of the bars, in pixels."""
+
+
+@dataclass(frozen=True)
+class AlertPanel:
+    """Alerts, or why there are none to see."""
+
+    known: bool
+    entries: Sequence[AlertEntry] = ()
+    hidden: int = 0
+    failed: str = ""
 
 
 @dataclass
@@ -68,12 +80,24 @@ def cluster_page(devops: Devops, changes: Changes | None) -> Page:
                 for kind, row in broken
             ],
             warnings=events.items,
+            alerts=await active_alerts(devops, visit, found.cluster),
             width=WIDTH,
             off=off,
             frozen=changes.approvals.gates.frozen(changes.clock.now(), off) if changes and off else [],
         )
 
     return Page("/cluster", "Cluster", "console:cluster", cluster, order=10)
+
+
+async def active_alerts(devops: Devops, visit: Visit, cluster: Cluster) -> AlertPanel:
+    """What the visitor may see of them; that they cannot be read stops nothing else of the page."""
+    if not devops.alerts.are_known:
+        return AlertPanel(known=False)
+    try:
+        found, count = await devops.alerts.of_cluster(visit.principal, cluster, SHOWN)
+    except AppError as error:
+        return AlertPanel(known=True, failed=error.message)
+    return AlertPanel(True, list(map(alert_entry, found)), count - len(found))
 
 
 def health_bars(items: Sequence[tuple[Kind, Row]], cluster: str) -> list[Bar]:

@@ -28,7 +28,7 @@ class DevopsSettings(Settings):
     )
     request_timeout_seconds: float = Field(10.0, gt=0, le=60, description="deadline of one request to a cluster")
     prometheus_url: str | None = Field(
-        None, description="Prometheus for get_metrics over time; unset: current use only"
+        None, description="Prometheus for get_metrics over time and for alerts; unset: current use only, no alerts"
     )
     prometheus_token: SecretStr | None = Field(None, description="bearer token for Prometheus")
     tenant: str = Field("local", description="whose clusters these are; callers of other tenants see no namespace")

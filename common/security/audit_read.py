@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, and_, literal, or_, select, true, tuple_
@@ -49,6 +50,15 @@ async def tail(
     async with engine.connect() as connection:
         rows = (await connection.execute(statement)).mappings().all()
     return [_shown(dict(row)) for row in reversed(rows)]
+
+
+async def since(engine: AsyncEngine, tenant: str, begin: datetime, limit: int) -> list[Shown]:
+    """The newest records from a time on, oldest of them first: of one tenant, and those without tenant."""
+    wanted = (COLUMNS.at >= begin.astimezone(UTC).isoformat(timespec="microseconds"), COLUMNS.tenant.in_([tenant, ""]))
+    newest = (COLUMNS.at.desc(), COLUMNS.writer, COLUMNS.seq.desc())
+    async with engine.connect() as connection:
+        found = await connection.execute(select(records).where(*wanted).order_by(*newest).limit(limit))
+        return [_shown(dict(row)) for row in reversed(found.mappings().all())]
 
 
 async def follow(

@@ -1,18 +1,23 @@
-"""Prometheus' HTTP API (`/api/v1/query_range`). Queries are built here from checked names; nobody can send one."""
+"""Prometheus' HTTP API: `/api/v1/query_range` and `/api/v1/alerts`.
 
-import asyncio
+Queries are built here from checked names; nobody can send one.
+"""
+
 import json
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
 
-from common.errors import Unavailable
-from common.resilience.deadline import remaining
+from common.errors import AppError, Unavailable
+from common.http.client import Request, ResilientClient
+from common.http.credentials import FixedHeaders
+from common.http.upstream import Upstream
+from common.security.redaction import redact
+from devops.alerts import Alert
 from devops.metrics import POINTS, Metric, Series
 
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
-
+T = TypeVar("T")
 QUERIES: dict[Metric, str] = {
     "cpu": 'sum by (pod) (rate(container_cpu_usage_seconds_total{{{where},container!=""}}[5m]))',
     "memory": 'sum by (pod) (container_memory_working_set_bytes{{{where},container!=""}})',
@@ -20,17 +25,22 @@ QUERIES: dict[Metric, str] = {
     "network_received": "sum by (pod) (rate(container_network_receive_bytes_total{{{where}}}[5m]))",
 }
 MAX_SERIES = 50
+MAX_ALERTS = 2000
+MAX_SUMMARY = 500
 MAX_BYTES = 4 * 1024 * 1024
+INACTIVE = "inactive"
 
 
 class Prometheus:
-    """The history of pods."""
+    """The history of pods, and active alerts."""
 
     def __init__(self, url: str, token: str | None, timeout_seconds: float) -> None:
-        self._url = f"{url.rstrip('/')}/api/v1/query_range"
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._timeout = timeout_seconds
-        self._session: ClientSession | None = None
+        # Whoever runs this server names it: it is usually in the own network.
+        upstream = Upstream(
+            "Prometheus", url, timeout_seconds, attempt=timeout_seconds, max_bytes=MAX_BYTES, allow_private=True
+        )
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = ResilientClient(upstream, FixedHeaders(headers))
 
     async def series(self, metric: Metric, namespace: str, pods: Sequence[str], minutes: int) -> Sequence[Series]:
         """One series for each pod."""
@@ -39,35 +49,44 @@ class Prometheus:
         query = QUERIES[metric].format(where=f'namespace="{namespace}",pod=~"{names}"')
         end = time.time()
         step = max(15, minutes * 60 // POINTS)
-        params = {"query": query, "start": f"{end - minutes * 60:.0f}", "end": f"{end:.0f}", "step": str(step)}
-        return [_series(one) for one in (await self._ask(params))["data"]["result"][:MAX_SERIES]]
-
-    async def _ask(self, params: dict[str, str]) -> dict[str, Any]:
-        from aiohttp import ClientError, ClientSession
-
-        if self._session is None:
-            self._session = ClientSession(headers=self._headers)
+        form = {"query": query, "start": f"{end - minutes * 60:.0f}", "end": f"{end:.0f}", "step": str(step)}
+        request = Request("POST", "api/v1/query_range", form=form, repeatable=True)
         try:
-            async with (
-                asyncio.timeout(remaining(self._timeout)),
-                self._session.post(self._url, data=params, allow_redirects=False) as answer,
-            ):
-                content = await answer.content.read(MAX_BYTES)
-        except (ClientError, OSError, TimeoutError) as error:
-            name = type(error).__name__
-            raise Unavailable(f"Prometheus does not answer ({name}).", "Ask without `minutes`.") from None
+            return await self._ask(request, lambda data: list(map(_series, data["result"][:MAX_SERIES])))
+        except AppError as error:
+            raise Unavailable(error.message, "Ask without `minutes`.") from None
+
+    async def active(self) -> Sequence[Alert]:
+        """See AlertSource."""
+        found = await self._ask(Request("GET", "api/v1/alerts"), lambda data: list(map(_alert, data["alerts"])))
+        return [alert for alert in found if alert.state != INACTIVE][:MAX_ALERTS]
+
+    async def _ask(self, request: Request, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the answer's `data`. Raises Unavailable for whatever else comes."""
+        answer = await self._client.send(request)
         if answer.status != 200:
-            raise Unavailable(f"Prometheus refuses the question (HTTP {answer.status}).", "Ask without `minutes`.")
+            raise Unavailable(f"Prometheus refuses the question (HTTP {answer.status}).")
         try:
-            document: dict[str, Any] = json.loads(content)
-        except ValueError:
-            raise Unavailable("Prometheus gave no usable answer.", "Ask for fewer minutes.") from None
-        return document
+            return read(json.loads(answer.body)["data"])
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise Unavailable("Prometheus gave no usable answer.") from None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
 
 def _series(item: dict[str, Any]) -> Series:
     return Series(item["metric"].get("pod", ""), [(float(moment), float(value)) for moment, value in item["values"]])
+
+
+def _alert(item: dict[str, Any]) -> Alert:
+    labels = {str(name): str(value) for name, value in item["labels"].items()}
+    notes = item.get("annotations") or {}
+    return Alert(
+        name=labels.get("alertname", ""),
+        state=str(item["state"]),
+        since=datetime.fromisoformat(item["activeAt"]).timestamp(),
+        severity=labels.get("severity", ""),
+        summary=str(redact(notes.get("summary") or notes.get("description") or "", MAX_SUMMARY)),
+        labels=labels,
+    )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from devops.alerts import Correlated
 from devops.details import Workload
 from devops.events import Event
 from devops.logs import Line
@@ -30,6 +31,7 @@ class Facts:
     """Last lines of containers that fail, by `pod/container`."""
     quotas: Sequence[Manifest] = ()
     nodes: Mapping[str, Manifest] = field(default_factory=dict)
+    alerts: Sequence[Correlated] = ()
     missing: Sequence[str] = ()
     """What could not be read, and why."""
 

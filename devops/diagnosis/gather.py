@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from common.errors import AppError
 from common.security.principal import Principal
+from devops.alerts import Alerts
 from devops.details import Details, Workload
 from devops.diagnosis.facts import Facts
 from devops.events import Event, event_of
@@ -25,9 +26,10 @@ MAX_NODES = 20
 class Gatherer:
     """Reads what a diagnosis needs. Only the workload itself must be readable; what else is not, is named."""
 
-    def __init__(self, details: Details, logs: Logs) -> None:
+    def __init__(self, details: Details, logs: Logs, alerts: Alerts) -> None:
         self._details = details
         self._logs = logs
+        self._alerts = alerts
 
     async def facts(
         self, principal: Principal, cluster_name: str | None, namespace: str, name: str, kind: str | None
@@ -40,10 +42,12 @@ class Gatherer:
             _or(missing, "events", _objects(cluster.objects(EVENT, Query(namespace, limit=MAX_EVENTS)))),
             _or(missing, "quotas", _objects(cluster.objects(QUOTA, Query(namespace)))),
         )
-        logs, nodes = await asyncio.gather(
-            self._last_lines(cluster, namespace, pods, missing), _nodes(cluster, pods, missing)
+        logs, nodes, alerts = await asyncio.gather(
+            self._last_lines(cluster, namespace, pods, missing),
+            _nodes(cluster, pods, missing),
+            _or(missing, "alerts", self._alerts.about(principal, workload, pods)),
         )
-        return Facts(workload, pods, _about(workload, pods, events), logs, quotas, nodes, missing)
+        return Facts(workload, pods, _about(workload, pods, events), logs, quotas, nodes, alerts, missing)
 
     async def _last_lines(
         self, cluster: Cluster, namespace: str, pods: Sequence[Manifest], missing: list[str]

@@ -22,6 +22,8 @@ PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 class Cause:
     """A likely cause, with what shows it and what to do next."""
 
+    name: str
+    """Of its runbook, too."""
     cause: str
     weight: int
     evidence: list[Evidence]
@@ -168,27 +170,110 @@ def _stopped(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(name_of(facts.workload.item), "replicas: 0")
 
 
-RULES: tuple[tuple[int, str, Look, str], ...] = (
-    (98, "A quota of the namespace is used up", _quota, "Raise the quota, or ask for fewer or smaller replicas."),
-    (97, "The image cannot be pulled", _image, "Correct the image's name or tag, or roll back."),
-    (96, "Settings that a container needs are missing", _settings, "Create the config map or secret, or roll back."),
-    (95, "Out of memory: a container uses more than its limit", _memory, "Raise the limit, or find what needs it."),
-    (94, "No node has room for the pod", _full, "Scale something else down, ask for less, or add a node."),
-    (93, "No node may take the pod", _no_node, "Look at node selectors, taints and cordoned nodes (list_nodes)."),
-    (
+@dataclass(frozen=True)
+class Rule:
+    """A cause, what shows it, and what to do next. Its runbook is `runbooks/NAME.md`."""
+
+    name: str
+    weight: int
+    cause: str
+    look: Look
+    next_step: str
+
+
+RULES = (
+    Rule(
+        "quota-used-up",
+        98,
+        "A quota of the namespace is used up",
+        _quota,
+        "Raise the quota, or ask for fewer or smaller replicas.",
+    ),
+    Rule(
+        "image-not-pulled",
+        97,
+        "The image cannot be pulled",
+        _image,
+        "Correct the image's name or tag, or roll back.",
+    ),
+    Rule(
+        "settings-missing",
+        96,
+        "Settings that a container needs are missing",
+        _settings,
+        "Create the config map or secret, or roll back.",
+    ),
+    Rule(
+        "out-of-memory",
+        95,
+        "Out of memory: a container uses more than its limit",
+        _memory,
+        "Raise the limit, or find what needs it.",
+    ),
+    Rule(
+        "no-room",
+        94,
+        "No node has room for the pod",
+        _full,
+        "Scale something else down, ask for less, or add a node.",
+    ),
+    Rule(
+        "no-node",
+        93,
+        "No node may take the pod",
+        _no_node,
+        "Look at node selectors, taints and cordoned nodes (list_nodes).",
+    ),
+    Rule(
+        "container-ends",
         90,
         "A container ends soon after it starts",
         _crash,
         "Read get_logs with previous=true; roll back if a change fits.",
     ),
-    (88, "A volume cannot be mounted", _volumes, "Look at the claims that the pod names."),
-    (85, "Pods cannot be created", _not_created, "Read the message: admission or rights refuse them."),
-    (80, "The readiness probe fails", _readiness, "Read get_logs of the pod; roll back if a change fits."),
-    (75, "It began with the newest revision", _change, "If the change is the cause, roll back to the revision before."),
-    (60, "A node that runs the pods is in trouble", _nodes, "Look at list_nodes; drain the node if it stays so."),
-    (50, "It is stopped on purpose", _stopped, "Resume the rollout or scale it up, if that was not meant."),
+    Rule(
+        "volume-not-mounted",
+        88,
+        "A volume cannot be mounted",
+        _volumes,
+        "Look at the claims that the pod names.",
+    ),
+    Rule(
+        "pods-not-created",
+        85,
+        "Pods cannot be created",
+        _not_created,
+        "Read the message: admission or rights refuse them.",
+    ),
+    Rule(
+        "not-ready",
+        80,
+        "The readiness probe fails",
+        _readiness,
+        "Read get_logs of the pod; roll back if a change fits.",
+    ),
+    Rule(
+        "newest-revision",
+        75,
+        "It began with the newest revision",
+        _change,
+        "If the change is the cause, roll back to the revision before.",
+    ),
+    Rule(
+        "node-in-trouble",
+        60,
+        "A node that runs the pods is in trouble",
+        _nodes,
+        "Look at list_nodes; drain the node if it stays so.",
+    ),
+    Rule(
+        "stopped",
+        50,
+        "It is stopped on purpose",
+        _stopped,
+        "Resume the rollout or scale it up, if that was not meant.",
+    ),
 )
-"""Weight, cause, what shows it, what to do next."""
 
 
 def likely_causes(facts: Facts) -> list[Cause]:
@@ -196,8 +281,8 @@ def likely_causes(facts: Facts) -> list[Cause]:
     if facts.healthy and facts.wanted:
         return []
     found = [
-        Cause(cause, weight, evidence[:MAX_EVIDENCE], step)
-        for weight, cause, look, step in RULES
-        if (evidence := list(look(facts)))
+        Cause(rule.name, rule.cause, rule.weight, evidence[:MAX_EVIDENCE], rule.next_step)
+        for rule in RULES
+        if (evidence := list(rule.look(facts)))
     ]
     return sorted(found, key=lambda one: -one.weight)

@@ -101,7 +101,7 @@ class Names:
             self.kebab,
         )
         spoken = (rf"(?<=serve ){self.server}\b|(?<=worker ){self.server}\b|\b{self.server}(?= worker)", self.kebab)
-        alone = rf"(?<=[\"'/]){self.server}(?=[\"'])" if code else rf"(?<![.\w/]){self.server}\b(?![./_(][a-z])"
+        alone = rf"(?<=[\"'/]){self.server}(?=[\"'])" if code else rf"(?<![.\w/]){self.server}\b(?![./_(][a-z]|://)"
         return [folders, spoken, (alone, self.kebab)]
 
 

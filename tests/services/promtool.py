@@ -10,14 +10,14 @@ from pathlib import Path
 REMEDY = "apt-get install prometheus, or a Prometheus of any kind whose promtool is in the path"
 
 
-def program() -> Path:
-    """Where promtool is. Raises RuntimeError when it cannot be had."""
-    found = os.environ.get("TEST_PROMTOOL") or shutil.which("promtool")
+def program(name: str = "promtool") -> Path:
+    """Where it, or `prometheus`, is. Raises RuntimeError when it cannot be had."""
+    found = os.environ.get(f"TEST_{name.upper()}") or shutil.which(name)
     if found:
         return Path(found)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triptych"
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / "promtool"
+    target = cache / name
     with (cache / "promtool.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
@@ -33,7 +33,7 @@ def _fetch(target: Path) -> None:
         _run(["apt-get", "download", "-qq", "prometheus"], folder)
         [package] = Path(folder).glob("prometheus_*.deb")
         _run(["dpkg-deb", "-x", str(package), "unpacked"], folder)
-        shutil.move(Path(folder) / "unpacked" / "usr" / "bin" / "promtool", target)
+        shutil.move(Path(folder) / "unpacked" / "usr" / "bin" / target.name, target)
 
 
 def _run(command: list[str], folder: str, may_fail: bool = False) -> None:

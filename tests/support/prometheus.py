@@ -1,4 +1,4 @@
-"""A local server of the shape of Prometheus' HTTP API (`/api/v1/query_range`), since no Prometheus can be had here.
+"""A local server of the shape of Prometheus' HTTP API, for what a real one does not do: fail, hang, answer nonsense.
 
 It checks nothing but the parameters' form; it evaluates no query.
 """
@@ -20,6 +20,7 @@ class FakePrometheus:
     asked: list[dict[str, str]] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
     result: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[Any] = field(default_factory=list)
     status: int = 200
     body: str | None = None
 
@@ -37,7 +38,13 @@ async def fake_prometheus() -> AsyncIterator[FakePrometheus]:
         document = {"status": "success", "data": {"resultType": "matrix", "result": fake.result}}
         return web.Response(status=fake.status, text=fake.body or json.dumps(document), content_type="application/json")
 
+    async def alerts(request: web.Request) -> web.Response:
+        fake.tokens.append(request.headers.get("Authorization"))
+        document = {"status": "success", "data": {"alerts": fake.alerts}}
+        return web.Response(status=fake.status, text=fake.body or json.dumps(document), content_type="application/json")
+
     app = web.Application()
+    app.router.add_get("/api/v1/alerts", alerts)
     app.router.add_post("/api/v1/query_range", query_range)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -8,6 +8,7 @@ import pytest
 
 from common.security.principal import Principal
 from devops.access import Clusters
+from devops.alerts import Alerts
 from devops.bootstrap import NAMESPACE_POLICY
 from devops.details import Details
 from devops.diagnosis.gather import Gatherer
@@ -39,7 +40,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 def gatherer(place: Place) -> Gatherer:
     clusters = Clusters([place.cluster], NamespaceScope(NAMESPACE_POLICY, "local", {}))
     details = Details(clusters)
-    return Gatherer(details, Logs(clusters, details, 64 * 1024))
+    return Gatherer(details, Logs(clusters, details, 64 * 1024), Alerts(clusters, details, None))
 
 
 async def first_cause(place: Place, name: str) -> Cause | None:
