@@ -1,11 +1,15 @@
 """Evaluations: questions whose answers are known, asked as a client asks, and scored."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from common.people import Person
 from common.tour import Stage
+
+_RETRY = re.compile(r"Retry in (\d+\.\d+) s")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Report:
     scores: Sequence[Score]
     misses: Sequence[Miss]
     citations: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Person and question -> the first citations of the answer."""
+    """Person and question -> the first citations of the answer, or what of it was asked for."""
 
     @property
     def passed(self) -> bool:
@@ -57,8 +61,10 @@ class ModelQuestion:
     person: str
     question: str
     facts: Sequence[str]
-    source: str
-    """What the answer must name as its source."""
+    source: str = ""
+    """What the answer must name as its source, if anything."""
+    tools: Sequence[str] = ()
+    """Of which it must have called one, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,21 @@ class Evals:
     people: Sequence[Person]
     ask: Callable[[Stage], Awaitable[Report]]
     """Asks everything through MCP and scores it without a model."""
-    prompt: str
-    """The server's prompt, with the argument `question`, that a model is given."""
+    prompt: str | None
+    """The server's prompt, with the argument `question`, that a model is given; None: the question alone."""
     model_questions: Sequence[ModelQuestion]
     model_at_least: float
     """Share of facts that a model's answers must hold."""
+
+
+async def call_patiently(client: Any, tool: str, arguments: Mapping[str, Any]) -> Any:
+    """The answer of a tool, which may be an error; waits when the server asks for patience."""
+    while True:
+        answer = await client.call_tool(tool, arguments, raise_on_error=False)
+        patience = _RETRY.search(answer.content[0].text) if answer.is_error else None
+        if patience is None:
+            return answer
+        await asyncio.sleep(float(patience[1]))
 
 
 def holds(answer: str, fact: str) -> bool:

@@ -1,11 +1,16 @@
 """What the DevOps server registers with the suite."""
 
+from typing import TYPE_CHECKING
+
 from common.errors import SettingsError
 from common.security.signing import load_signing_key
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
 from common.vertical import Check, Served, Vertical
 from devops.settings import DevopsSettings
+
+if TYPE_CHECKING:
+    from common.evals import Evals
 
 
 def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
@@ -41,6 +46,13 @@ async def tour(narrator: Narrator, stage: Stage) -> None:
     from devops.tour import tell
 
     await tell(narrator, stage)
+
+
+def evals() -> "Evals":
+    """The questions that `triptych evals` asks."""
+    from devops.evals import questions
+
+    return questions().evals()
 
 
 async def check_clusters(settings: CommonSettings) -> str:
@@ -84,4 +96,5 @@ vertical = Vertical(
     tour=tour,
     work=work,
     checks=(Check("clusters", check_clusters), Check("notifications", check_notifications)),
+    evals=evals,
 )

@@ -110,35 +110,44 @@ async def report_of(evals: Evals, stage: Stage, model: str | None) -> Report:
 
 
 async def _ask_model(evals: Evals, stage: Stage, model: str) -> tuple[list[Score], list[Miss]]:
-    facts: list[bool] = []
-    cited: list[bool] = []
+    # What nobody was asked is not passed.
+    seen: dict[str, list[bool]] = {"facts": []}
     misses = []
     async with model_api() as api:
         for question in evals.model_questions:
             if question.person not in stage.tokens:
                 continue
             answer = await _answer(api, model, evals.prompt, stage, question)
-            missing = [fact for fact in question.facts if not holds(answer.text, fact)]
-            facts += [fact not in missing for fact in question.facts]
-            named = [answer.text, *(source.name for source in answer.sources)]
-            cited.append(any(question.source in each for each in named))
-            why = [f"does not say {fact!r}" for fact in missing] + (
-                [] if cited[-1] else [f"cites no {question.source}"]
-            )
+            why = []
+            for name, parts in _looked_at(question, answer):
+                seen.setdefault(name, []).extend(parts.values())
+                why += [miss for miss, good in parts.items() if not good]
             if why:
                 misses.append(Miss(question.person, question.question, f"{model}: {'; '.join(why)}"))
-    least = evals.model_at_least
-    return [_share("model: facts", facts, least), _share("model: cites the document", cited, least)], misses
+    return [_share(f"model: {name}", values, evals.model_at_least) for name, values in seen.items()], misses
+
+
+def _looked_at(question: ModelQuestion, answer: Answer) -> Iterator[tuple[str, dict[str, bool]]]:
+    """What is looked at, and each part of it as a miss that it may be, with whether it is there."""
+    yield "facts", {f"does not say {fact!r}": holds(answer.text, fact) for fact in question.facts}
+    if question.source:
+        named = [answer.text, *(source.name for source in answer.sources)]
+        yield "cites the document", {f"cites no {question.source}": any(question.source in each for each in named)}
+    if question.tools:
+        called = any(use.ok and use.name in question.tools for use in answer.calls)
+        yield "calls a tool that answers", {f"calls none of {', '.join(question.tools)}": called}
 
 
 def _share(name: str, seen: Sequence[bool], at_least: float) -> Score:
     return Score(name, sum(seen) / len(seen) if seen else 0.0, len(seen), at_least)
 
 
-async def _answer(api: Any, model: str, prompt: str, stage: Stage, question: ModelQuestion) -> Answer:
+async def _answer(api: Any, model: str, prompt: str | None, stage: Stage, question: ModelQuestion) -> Answer:
     async with stage.client(question.person) as client:
-        given = await client.get_prompt(prompt, {"question": question.question})
-        messages = [{"role": each.role, "content": each.content.text} for each in given.messages]
+        messages = [{"role": "user", "content": question.question}]
+        if prompt is not None:
+            given = await client.get_prompt(prompt, {"question": question.question})
+            messages = [{"role": each.role, "content": each.content.text} for each in given.messages]
         return await ask(api, model, Toolbox({"server": client}), messages)
 
 
@@ -156,11 +165,3 @@ def show(console: Console, name: str, report: Report) -> None:
             f"[cyan]{escape(miss.person)}[/cyan] {escape(miss.question)}\n  {escape(miss.why)}", soft_wrap=True
         )
     console.print(table)
-
-
-def _explained(misses: Sequence[Miss]) -> dict[str, dict[str, list[str]]]:
-    """Question -> reason -> people."""
-    explained: dict[str, dict[str, list[str]]] = {}
-    for miss in sorted(misses, key=lambda miss: (miss.question, miss.person)):
-        explained.setdefault(miss.question, {}).setdefault(miss.why, []).append(miss.person)
-    return explained

@@ -1,13 +1,12 @@
 """Asks every question as everybody, through MCP, and scores what comes back without a model."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from common.evals import Evals, Miss, Report, Score
+from common.evals import Evals, Miss, Report, Score, call_patiently
 from common.tour import Stage
 from knowledge_base.evals.questions import Expectation, config, expectations, model_questions
 
@@ -17,7 +16,6 @@ CITED = 3
 """Citations of an answer that two profiles are compared by."""
 NO_DOCUMENT = "there-is-no-such-document"
 Items = Sequence[dict[str, Any]]
-_RETRY = re.compile(r"Retry in (\d+\.\d+) s")
 
 
 @dataclass
@@ -120,15 +118,8 @@ async def _refusal(client: Any, tool: str, document_id: str) -> str | None:
 
 
 async def _call(client: Any, tool: str, arguments: dict[str, Any], may_fail: bool = False) -> Any:
-    """A tool call that waits when the server asks for patience. Raises RuntimeError for any other failure."""
-    while True:
-        answer = await client.call_tool(tool, arguments, raise_on_error=False)
-        if not answer.is_error:
-            return answer
-        patience = _RETRY.search(answer.content[0].text)
-        if patience:
-            await asyncio.sleep(float(patience[1]))
-        elif may_fail:
-            return answer
-        else:
-            raise RuntimeError(f"{tool} failed: {answer.content[0].text}")
+    """Raises RuntimeError for a failure."""
+    answer = await call_patiently(client, tool, arguments)
+    if answer.is_error and not may_fail:
+        raise RuntimeError(f"{tool} failed: {answer.content[0].text}")
+    return answer
