@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from common.files import FileState
 from common.security.access import Access
@@ -99,6 +99,14 @@ class Version:
     created_by: str
     published_at: float | None
     superseded_at: float | None
+    is_current: bool
+
+
+class Counting(NamedTuple):
+    """The version of a document that counts for a question."""
+
+    version: int
+    published_at: float
     is_current: bool
 
 

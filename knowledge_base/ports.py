@@ -9,6 +9,7 @@ from common.security.access import Access, AccessScope
 from knowledge_base.browsing import BY_ID, Facets, Position, Sort
 from knowledge_base.documents import (
     Accepted,
+    Counting,
     FolderSource,
     Hit,
     IndexedChunk,
@@ -204,7 +205,7 @@ class Catalog(Protocol):
     async def history(self, document_id: str, scope: AccessScope) -> list[Version]:
         """All published versions of a document, newest first. Raises NotFound."""
 
-    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, int]:
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Counting]:
         """Which version of each of these documents the restriction leaves, if any."""
 
     async def page(

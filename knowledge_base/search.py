@@ -1,14 +1,14 @@
 """Finds passages. Rights are part of the index's query; the catalogue then drops what is not the current version."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from common.security.access import AccessScope
 from common.security.untrusted import untrusted
 from knowledge_base.citations import Citation
-from knowledge_base.documents import Hit, Metadata, Vector, Version
+from knowledge_base.documents import Counting, Hit, Metadata, Vector
 from knowledge_base.duplicates import Answer, collapsed
 from knowledge_base.explanation import Explained, Explanation, Steps, places, timed
 from knowledge_base.filters import Filter, Restriction
@@ -87,13 +87,13 @@ class Search:
         # Later pages are of the moment of the first one.
         moment = shown.at if cursor and as_of is None else as_of
         restriction = Restriction(scope, moment, where)
-        _, ranked = await self._ranked(query, restriction, mode, {})
-        rest = [(hit, score) for hit, score in ranked if hit.document_id not in shown]
+        found = await self._ranked(query, restriction, mode, {})
+        rest = [(hit, score) for hit, score in found.ranked if hit.document_id not in shown]
         answers = collapsed(rest)
         page = answers[:limit]
         seen = [document_id for answer in page for document_id in (answer.hit.document_id, *answer.others)]
         next_cursor = shown.cursor(seen, question) if len(answers) > limit else None
-        return SearchPage(await self._items(page, query, scope), next_cursor)
+        return SearchPage(_items(page, query, found.counting), next_cursor)
 
     async def explain(
         self, query: str, restriction: Restriction, limit: int = 10, mode: Mode = "hybrid"
@@ -101,23 +101,24 @@ class Search:
         """The first page of `search`, with the place of each document in each list, and the time of each step."""
         steps: Steps = {}
         with timed(steps, "all"):
-            lists, ranked = await self._ranked(query, restriction, mode, steps)
+            found = await self._ranked(query, restriction, mode, steps)
             with timed(steps, "page"):
-                page = await self._items(collapsed(ranked)[:limit], query, restriction.scope)
-        where = places(lists)
+                page = _items(collapsed(found.ranked)[:limit], query, found.counting)
+        where = places(found.lists)
         items = [Explained(item, where[item.document_id]) for item in page]
-        return Explanation(items, {name: len(best_chunks(hits)) for name, hits in lists.items()}, len(ranked), steps)
+        sizes = {name: len(best_chunks(hits)) for name, hits in found.lists.items()}
+        return Explanation(items, sizes, len(found.ranked), steps)
 
-    async def _ranked(self, query: str, restriction: Restriction, mode: Mode, steps: Steps) -> tuple[Lists, Ranked]:
+    async def _ranked(self, query: str, restriction: Restriction, mode: Mode, steps: Steps) -> "_Found":
         """What was found and counts, and both lists joined."""
         found, vector = await self._lists(query, restriction, mode, steps)
         with timed(steps, "catalogue"):
-            valid = await self._valid(list(found.values()), restriction)
-        lists = {name: _only(hits, valid) for name, hits in found.items()}
+            counting = await self._counting(list(found.values()), restriction)
+        lists = {name: _only(hits, counting) for name, hits in found.items()}
         with timed(steps, "fusion"):
             ranked = self._fuse(lists, vector)
         with timed(steps, "reranking"):
-            return lists, await self._rerank(query, ranked)
+            return _Found(lists, await self._rerank(query, ranked), counting)
 
     async def _lists(
         self, query: str, restriction: Restriction, mode: Mode, steps: Steps
@@ -152,23 +153,28 @@ class Search:
             [vector] = await self._embedder.embed([query])
         return vector
 
-    async def _items(self, page: Sequence[Answer], query: str, scope: AccessScope) -> list[SearchItem]:
-        keys = [(scope.tenant, answer.hit.document_id, answer.hit.version) for answer in page]
-        versions = await self._catalog.versions(keys) if keys else {}
-        found = [(answer, versions.get(key)) for answer, key in zip(page, keys, strict=True)]
-        # None: it was deleted in between.
-        return [_item(answer, query, version) for answer, version in found if version]
-
-    async def _valid(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, int]:
+    async def _counting(self, legs: Sequence[list[Hit]], restriction: Restriction) -> dict[str, Counting]:
         ids = sorted({hit.document_id for leg in legs for hit in leg})
         return await self._catalog.valid(ids, restriction) if ids else {}
 
 
-def _only(leg: Sequence[Hit], valid: dict[str, int]) -> list[Hit]:
-    return [hit for hit in leg if valid.get(hit.document_id) == hit.version]
+class _Found(NamedTuple):
+    """What a question came to; `counting` has the versions that count."""
+
+    lists: Lists
+    ranked: Ranked
+    counting: Mapping[str, Counting]
 
 
-def _item(answer: Answer, query: str, version: Version) -> SearchItem:
+def _only(leg: Sequence[Hit], counting: Mapping[str, Counting]) -> list[Hit]:
+    return [hit for hit in leg if (it := counting.get(hit.document_id)) is not None and it.version == hit.version]
+
+
+def _items(page: Sequence[Answer], query: str, counting: Mapping[str, Counting]) -> list[SearchItem]:
+    return [_item(answer, query, counting[answer.hit.document_id]) for answer in page]
+
+
+def _item(answer: Answer, query: str, version: Counting) -> SearchItem:
     hit = answer.hit
     passage = untrusted(snippet(hit.text, query), MAX_SNIPPET)
     return SearchItem(

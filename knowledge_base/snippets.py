@@ -1,6 +1,7 @@
 """The part of a passage that shows why it was found, with the words of the question marked."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 import snowballstemmer
@@ -23,22 +24,40 @@ def snippet(text: str, query: str, width: int = WIDTH) -> str:
     none of them, as a vector search finds it, is shown from its beginning.
     """
     flat = " ".join(text.split())
-    found = _found(flat, query)
-    start = _best_start([(at.start(), stem) for at, stem in found], width, len(flat))
+    found = _found(flat, _wanted(query))
+    start = _best_start([(start, stem) for start, _, stem in found], width, len(flat))
     end = min(len(flat), start + width)
     start = flat.find(" ", start) + 1 if start else 0
     end = flat.rfind(" ", start, end) if end < len(flat) else end
-    shown = _marked(flat, start, end, [at for at, _ in found])
+    shown = _marked(flat, start, end, found)
     return f"{'… ' if start else ''}{shown}{' …' if end < len(flat) else ''}"
 
 
-def _found(text: str, query: str) -> list[tuple[re.Match[str], str]]:
-    """The words of the text whose stem is one of the query's, with it."""
-    wanted = {_stem(word) for word in _WORD.findall(query.lower()) if word not in _NOT_INDEXED}
+@lru_cache(maxsize=100)
+def _wanted(query: str) -> frozenset[str]:
+    """The stems of the words that count."""
+    return frozenset(_stem(word) for word in _WORD.findall(query.lower()) if word not in _NOT_INDEXED)
+
+
+def _found(text: str, wanted: frozenset[str]) -> list[tuple[int, int, str]]:
+    """Start, end and stem of the words that are wanted, in order."""
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = text  # a letter became two, and nothing would stand where it was
     beginnings = {stem[:_SAME_BEGINNING] for stem in wanted}
-    words = ((at, at.group().lower()) for at in _WORD.finditer(text))
-    likely = ((at, _stem(word)) for at, word in words if word[:_SAME_BEGINNING] in beginnings)
-    return [(at, stem) for at, stem in likely if stem in wanted]
+    likely = {word: _stem(word) for word in {*_WORD.findall(lower)} if word[:_SAME_BEGINNING] in beginnings}
+    words = {word: stem for word, stem in likely.items() if stem in wanted}
+    return sorted((start, start + len(word), stem) for word, stem in words.items() for start in _places(lower, word))
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    """Where the word begins, whole. Ten times as fast as a pattern."""
+    start = text.find(word)
+    while start >= 0:
+        end = start + len(word)
+        if not _WORD.match(text[max(0, start - 1) : start]) and not _WORD.match(text[end : end + 1]):
+            yield start
+        start = text.find(word, end)
 
 
 @lru_cache(maxsize=20_000)
@@ -46,12 +65,12 @@ def _stem(word: str) -> str:
     return str(snowballstemmer.stemmer("english").stemWord(word))
 
 
-def _marked(text: str, start: int, end: int, found: list[re.Match[str]]) -> str:
+def _marked(text: str, start: int, end: int, found: list[tuple[int, int, str]]) -> str:
     parts, done = [], start
-    for at in found:
-        if start <= at.start() and at.end() <= end:
-            parts += [text[done : at.start()], "**", at.group(), "**"]
-            done = at.end()
+    for begin, over, _ in found:
+        if start <= begin and over <= end:
+            parts += [text[done:begin], "**", text[begin:over], "**"]
+            done = over
     # Neighbours share their marks.
     return "".join([*parts, text[done:end]]).replace("** **", " ")
 

@@ -3,6 +3,7 @@
 `create_engine` and its kind may be imported from here; the others have modules of their own, since they load drivers.
 """
 
+from common.databases.among import among as among
 from common.databases.engines import add_missing_columns as add_missing_columns
 from common.databases.engines import create_engine as create_engine
 from common.databases.engines import read_write as read_write

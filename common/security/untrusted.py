@@ -18,9 +18,9 @@ _INSTRUCTION = re.compile(
     r"|\b(note|message) (to|for) the (\w+ )?(model|assistant|ai|bot)\b"
     r"|\bassistant, before you\b"
     r"|<!--\s*(ai|assistant|system)\b"
-    r"|\[\[?\s*(tool|function)_call\b",
-    re.IGNORECASE,
+    r"|\[\[?\s*(tool|function)_call\b"
 )
+"""Of text without capitals."""
 
 
 @dataclass(frozen=True)
@@ -44,4 +44,4 @@ class Untrusted:
 def untrusted(text: str, max_chars: int) -> Untrusted:
     """Strip control and invisible characters, cap the length, flag what looks like instructions."""
     clean = _CONTROL.sub("", text)
-    return Untrusted(clean[:max_chars], bool(_INSTRUCTION.search(clean)), len(clean) > max_chars, len(text))
+    return Untrusted(clean[:max_chars], bool(_INSTRUCTION.search(clean.casefold())), len(clean) > max_chars, len(text))

@@ -25,7 +25,7 @@ from knowledge_base.adapters.mongo_documents import (
 )
 from knowledge_base.adapters.mongo_jobs import hand_over, job_of, job_row, prepare_jobs, prepared_collection
 from knowledge_base.browsing import BY_ID, Facets, Position, Sort
-from knowledge_base.documents import Accepted, Publication, Published, Stored, Task, Validity, Version
+from knowledge_base.documents import Accepted, Counting, Publication, Published, Stored, Task, Validity, Version
 from knowledge_base.filters import Restriction
 
 AT_ONCE = 8
@@ -232,10 +232,11 @@ class MongoCatalog:
             raise _unknown(document_id)
         return sorted(shown, key=lambda found: -found.version)
 
-    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, int]:
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Counting]:
         """See Catalog."""
-        stages = [*selection(restriction, document_ids), {"$project": {"id": 1, "number": "$v.version"}}]
-        return {row["id"]: row["number"] for row in await self._aggregated(stages)}
+        columns = {"id": 1, "version": "$v.version", "at": "$v.published_at", "current": "$current.version"}
+        rows = await self._aggregated([*selection(restriction, document_ids), {"$project": columns}])
+        return {row["id"]: Counting(row["version"], row["at"], row["version"] == row.get("current")) for row in rows}
 
     async def page(
         self, restriction: Restriction, limit: int, sort: Sort = BY_ID, after: Position | None = None

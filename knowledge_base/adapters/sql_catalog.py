@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, literal, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.databases import read_write
+from common.databases import among, read_write
 from common.errors import Conflict, NotFound
 from common.jobs import Job
 from common.jobs.sql_table import create_table, enqueue
@@ -31,7 +31,7 @@ from knowledge_base.adapters.sql_tables import (
     versions,
 )
 from knowledge_base.browsing import BY_ID, Facets, Position, Sort
-from knowledge_base.documents import Accepted, Publication, Published, Stored, Task, Version
+from knowledge_base.documents import Accepted, Counting, Publication, Published, Stored, Task, Version
 from knowledge_base.filters import Restriction
 
 TRIES = 3
@@ -161,12 +161,13 @@ class SqlCatalog:
             raise _unknown(document_id)
         return [version_of(row) for row in rows]
 
-    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, int]:
+    async def valid(self, document_ids: Sequence[str], restriction: Restriction) -> dict[str, Counting]:
         """See Catalog."""
-        wanted = _valid(restriction).where(documents.c.id.in_(document_ids))
-        numbers = wanted.with_only_columns(versions.c.document_id, versions.c.version)
+        is_current = versions.c.version == documents.c.current_version
+        columns = (versions.c.document_id, versions.c.version, versions.c.published_at, is_current)
+        wanted = _valid(restriction).where(among(documents.c.id, document_ids)).with_only_columns(*columns)
         async with self._engine.connect() as connection:
-            return {row.document_id: row.version for row in await connection.execute(numbers)}
+            return {row[0]: Counting(*row[1:]) for row in await connection.execute(wanted)}
 
     async def page(
         self, restriction: Restriction, limit: int, sort: Sort = BY_ID, after: Position | None = None

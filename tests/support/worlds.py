@@ -153,7 +153,7 @@ async def _each_backend_alone(
         ):
             assert {hit.text for hit in hits} - erased_later == wanted, scope
         valid = await knowledge_base.catalog.valid([item.id for item in world], everything)
-        assert valid == {i.id: i.version(as_of) for i in mine}, scope
+        assert {key: each.version for key, each in valid.items()} == {i.id: i.version(as_of) for i in mine}, scope
 
 
 async def _search(knowledge_base: KnowledgeBase, mine: Sequence[Item], scope: AccessScope, where: Filter) -> None:

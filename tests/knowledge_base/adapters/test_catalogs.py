@@ -120,7 +120,8 @@ async def test_time_decides_which_version_counted(stores: Stores, name: str) -> 
         await published(stores, name, number, at)
     for moment, number in ((None, 3), (100.0, 1), (199.0, 1), (200.0, 2), (1e9, 3)):
         restriction = Restriction(PAT, moment, OneOf(Field("n"), (float(number),)))
-        assert await stores.catalog.valid([name], restriction) == {name: number}, moment
+        expected = {name: (number, number * 100.0, number == 3)}
+        assert await stores.catalog.valid([name], restriction) == expected, moment
     assert await stores.catalog.valid([name], Restriction(PAT, 99.0)) == {}
     history = await stores.catalog.history(name, PAT)
     assert [(v.version, v.superseded_at, v.is_current) for v in history] == [
@@ -178,7 +179,7 @@ async def test_what_is_deleted_is_gone_and_its_id_begins_another_life(stores: St
     assert again.version == 3
     await published(stores, name, 3, 300.0)
     for moment in (None, 120.0, 400.0):
-        expected = {} if moment == 120.0 else {name: 3}
+        expected = {} if moment == 120.0 else {name: (3, 300.0, True)}
         assert await stores.catalog.valid([name], Restriction(PAT, moment)) == expected
     [erase, _] = await drained(stores.queue, name)
     assert (erase["kind"], erase["version"], erase["life"]) == ("erase", 2, 0)
