@@ -21,7 +21,7 @@ from devops import rollout_pages
 from devops.change_answers import change_shown, needs
 from devops.change_forms import QUEUE, form, sign_in_for
 from devops.changes.approval import FRESH_SECONDS, NotFresh, is_same_person
-from devops.changes.change import Change
+from devops.changes.change import Change, Entry, Switch
 from devops.changes.people import actor_of
 from devops.changes.service import Changes
 from devops.changes.states import NEXT, WAITING, State
@@ -100,6 +100,8 @@ class ChangePages:
         if "application/json" in visit.request.headers.get("accept", ""):
             return self._as_json(visit, change)
         own = is_same_person(actor_of(visit.principal), change.draft.requester)
+        switch, now = await self._changes.store.switch(), self._changes.clock.now()
+        closed = self._changes.approvals.gates.closed(change.draft.environment, now, switch)
         may_approve = not own and self._changes.approvals.may_approve(change, visit.principal)
         return visit.render(
             "change.html",
@@ -107,23 +109,24 @@ class ChangePages:
             lines=[(_tone(line), line) for line in change.draft.plan.diff.splitlines()],
             blast=change.draft.plan.blast,
             reasons=change.draft.plan.reasons,
-            journal=await self._changes.journal(change),
+            journal=[(step(entry), entry.by) for entry in await self._changes.journal(change)],
             base=f"{QUEUE}/{change.id}",
             fresh=visit.session.is_fresh(FRESH_SECONDS),
             sign_in=sign_in_for(change.id),
             own=own,
-            can_approve=may_approve and change.state == "awaiting_approval",
+            closed=closed.message if closed and change.state in WAITING else "",
+            can_approve=may_approve and not closed and change.state == "awaiting_approval",
             can_reject=may_approve and change.state in WAITING,
-            can_confirm=own and change.state == "awaiting_confirmation",
-            **await self._glass(visit, change),
+            can_confirm=own and not closed and change.state == "awaiting_confirmation",
+            **self._glass(visit, change, switch),
             **rollout_pages.shown(visit, change, await self._changes.rollouts.of(change.id)),
         )
 
-    async def _glass(self, visit: Visit, change: Change) -> dict[str, Any]:
+    def _glass(self, visit: Visit, change: Change, switch: Switch) -> dict[str, Any]:
         """What this person may do about break-glass."""
         breaking, glass = self._changes.glass, change.glass
         is_waiting = glass is not None and not glass.is_agreed and not glass.is_over(self._changes.clock.now())
-        needed = breaking.is_needed(change, await self._changes.store.switch())
+        needed = breaking.is_needed(change, switch)
         return {
             "glass": glass,
             "glass_until": moment(glass.until, "%H:%M:%S UTC") if glass else "",
@@ -181,6 +184,13 @@ class ChangePages:
             "needs": needs(change),
             "simulated": self._changes.is_simulated(change),
         }
+
+
+def step(entry: Entry) -> str:
+    """What was done, in words."""
+    if "break_glass" in entry.detail:
+        return "break-glass asked for" if entry.detail.get("asked") else "break-glass opened, and so approved"
+    return entry.state.replace("_", " ")
 
 
 def _tone(line: str) -> str:

@@ -69,6 +69,7 @@ class GlassPages:
     def _notice(self, change: Change, glass: Glass) -> Notice:
         until = moment(glass.until, "%H:%M:%S UTC")
         summary = change.draft.plan.summary
+        summary = summary[:1].lower() + summary[1:]
         if glass.second is None:
             text = f"{glass.asker.subject} asks to {summary}: “{glass.reason}” A second person is needed until {until}."
             return Notice("Break-glass is asked for.", text, f"{QUEUE}/{change.id}")
