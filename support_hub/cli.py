@@ -1,11 +1,15 @@
 """What the support hub registers with the suite."""
 
 from math import inf
+from typing import TYPE_CHECKING
 
 from common.settings import CommonSettings, load_settings
 from common.tour import Narrator, Stage
 from common.vertical import Check, Served, Vertical
 from support_hub.settings import SupportSettings
+
+if TYPE_CHECKING:
+    from common.evals import Evals
 
 
 def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
@@ -20,6 +24,13 @@ async def tour(narrator: Narrator, stage: Stage) -> None:
     from support_hub.tour import tell
 
     await tell(narrator, stage)
+
+
+def evals() -> "Evals":
+    """The questions that `triptych evals` asks."""
+    from support_hub.evals import questions
+
+    return questions().evals()
 
 
 NOBODY = "nobody@doctor.invalid"
@@ -64,4 +75,5 @@ vertical = Vertical(
     build=build,
     tour=tour,
     checks=(Check("databases", check_databases), Check("sources", check_sources)),
+    evals=evals,
 )
