@@ -4,7 +4,6 @@
 """
 
 from common.databases.among import among as among
-from common.databases.engines import add_missing_columns as add_missing_columns
 from common.databases.engines import create_engine as create_engine
 from common.databases.engines import read_write as read_write
 from common.databases.engines import sqlite_url as sqlite_url

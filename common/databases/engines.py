@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Table, event, inspect, make_url
+from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.security.rotating_engine import follow_credentials
@@ -39,16 +39,6 @@ def _begin_sqlite(connection: Connection) -> None:
 def read_write(engine: AsyncEngine) -> AsyncEngine:
     """For transactions that read and then write: SQLite takes the write lock at once and waits its turn for it."""
     return engine.execution_options(immediate=True)
-
-
-def add_missing_columns(connection: Connection, table: Table) -> None:
-    """Bring a table of an older version up to date; new columns are nullable or have a default of the server."""
-    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-    preparer = connection.dialect.ddl_compiler(connection.dialect, None)  # type: ignore[arg-type]
-    for column in table.columns:
-        if column.name not in there:
-            definition = preparer.get_column_specification(column)
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
 def create_engine(

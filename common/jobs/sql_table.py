@@ -1,4 +1,4 @@
-"""The table of jobs, and how they come into being."""
+"""The table of jobs, and how they come into being. Who has it among others makes it (`common.databases.schema`)."""
 
 import time
 import uuid
@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.databases import add_missing_columns
 from common.jobs.job import Job
 
 metadata = MetaData()
@@ -34,12 +33,6 @@ jobs = Table(
     Index("jobs_by_state", "state", "ready_at"),
     Index("jobs_by_batch", "batch", "state"),
 )
-
-
-async def create_table(connection: AsyncConnection) -> None:
-    """Make the table, or what an older one lacks."""
-    await connection.run_sync(metadata.create_all)
-    await connection.run_sync(add_missing_columns, jobs)
 
 
 async def enqueue(

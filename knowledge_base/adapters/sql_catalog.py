@@ -11,20 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.databases import among, read_write
 from common.errors import Conflict, NotFound
 from common.jobs import Job
-from common.jobs.sql_table import create_table, enqueue
+from common.jobs.sql_table import enqueue
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.sql_accept import accept, write_rights
 from knowledge_base.adapters.sql_adopt import adopt
 from knowledge_base.adapters.sql_browse import facets_of, page_of, position_of
 from knowledge_base.adapters.sql_filter import facts, satisfies
 from knowledge_base.adapters.sql_publish import publish
+from knowledge_base.adapters.sql_schema import SCHEMA
 from knowledge_base.adapters.sql_tables import (
     access_of,
     documents,
     is_document,
     is_version,
     joined,
-    metadata,
     readable,
     readers,
     version_of,
@@ -45,10 +45,9 @@ class SqlCatalog:
         self._writer = read_write(engine)
 
     async def open(self) -> None:
-        """Make the tables that are missing."""
+        """Make the tables, or bring them up to date."""
         async with self._writer.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-            await create_table(connection)
+            await connection.run_sync(SCHEMA.bring_up_to_date)
 
     async def lives(self, tenant: str, document_ids: Sequence[str]) -> dict[str, int]:
         """See Catalog."""

@@ -2,35 +2,15 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Float, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import read_write
 from common.files import FileState
 from common.security.access import Access
+from knowledge_base.adapters.sql_schema import SCHEMA
+from knowledge_base.adapters.sql_source_tables import files, sources
 from knowledge_base.documents import FolderSource, KnownFile
-
-metadata = MetaData()
-sources = Table(
-    "sources",
-    metadata,
-    Column("tenant", String(100), primary_key=True),
-    Column("name", String(100), primary_key=True),
-    Column("root", String(4096), nullable=False),
-    Column("access", JSON, nullable=False),
-    Column("owner", String(200), nullable=False),
-)
-files = Table(
-    "source_files",
-    metadata,
-    Column("tenant", String(100), primary_key=True),
-    Column("source", String(100), primary_key=True),
-    Column("path", String(1000), primary_key=True),
-    *(Column(name, BigInteger, nullable=False) for name in FileState._fields),
-    Column("digest", String(64), nullable=False),
-    Column("checked_at", Float, nullable=False),
-    Column("document_ids", JSON, nullable=False),
-)
 
 
 class SqlSources:
@@ -41,9 +21,9 @@ class SqlSources:
         self._writer = read_write(engine)
 
     async def open(self) -> None:
-        """Make the tables that are missing."""
+        """Make the tables, or bring them up to date."""
         async with self._writer.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(SCHEMA.bring_up_to_date)
 
     async def register(self, source: FolderSource) -> FolderSource:
         """See SourceStore."""

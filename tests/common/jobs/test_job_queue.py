@@ -9,7 +9,7 @@ import pytest
 from common.databases import create_engine, read_write, sqlite_url
 from common.jobs import Job, JobQueue, Retry
 from common.jobs.sql import SqlJobQueue
-from common.jobs.sql_table import create_table, enqueue
+from common.jobs.sql_table import enqueue, jobs
 
 Enqueue = Callable[..., Awaitable[list[Job]]]
 AT_ONCE = Retry(tries=3, max_lost=2, max_pause_seconds=0.0)
@@ -29,7 +29,7 @@ class Backend:
 async def sqlite(folder: Path) -> AsyncIterator[Backend]:
     engine = create_engine(sqlite_url(folder / "jobs.db"))
     async with read_write(engine).begin() as connection:
-        await create_table(connection)
+        await connection.run_sync(jobs.metadata.create_all)
 
     async def add(batch: str, *payloads: dict[str, Any], tenant: str = "acme", delay: float = 0.0) -> list[Job]:
         async with read_write(engine).begin() as connection:
@@ -192,22 +192,3 @@ async def test_the_depth_tells_what_is_ready_and_for_how_long(backend: Backend) 
     depth = await backend.queue().depth()
     assert (depth.queued, depth.running, depth.ready, depth.waiting) == (2, 1, 2, 3)
     assert 0 < depth.oldest_seconds < 30
-
-
-async def test_a_table_of_an_older_version_gets_its_new_columns(tmp_path: Path) -> None:
-    engine = create_engine(sqlite_url(tmp_path / "old.db"))
-    async with read_write(engine).begin() as connection:
-        await connection.exec_driver_sql(
-            "CREATE TABLE jobs (id VARCHAR(36) PRIMARY KEY, batch VARCHAR(36), tenant VARCHAR(100),"
-            " subject VARCHAR(200), payload JSON, state VARCHAR(10), attempt INTEGER, failures INTEGER,"
-            " worker VARCHAR(100), ready_at FLOAT, error VARCHAR(1000), created FLOAT)"
-        )
-        row = "'1', 'b', 'acme', 'ada', '{}', 'queued', 0, 0, NULL, 0, NULL, 0"
-        await connection.exec_driver_sql(f"INSERT INTO jobs VALUES ({row})")  # noqa: S608 - a constant
-        await create_table(connection)
-        await create_table(connection)
-    queue = SqlJobQueue(engine, "one")
-    await queue.finish(await queue.claim(1))
-    found = await queue.progress("b")
-    assert found and found.state == "finished"
-    await engine.dispose()
