@@ -12,6 +12,7 @@ import structlog
 
 from common.errors import Conflict, Denied, InvalidInput
 from common.security.principal import Principal
+from common.security.untrusted import untrusted
 from devops.changes.approval import check_fresh, check_plan, is_same_person
 from devops.changes.change import Change, Glass, Switch
 from devops.changes.clock import SteadyClock
@@ -163,8 +164,8 @@ class BreakGlass:
 
 
 def checked(reason: str) -> str:
-    """Raises InvalidInput for a reason that says nothing."""
-    said = " ".join(reason.split())
+    """In one line, without characters that deceive its reader. Raises InvalidInput for a reason that says nothing."""
+    said = " ".join(untrusted(reason, MAX_REASON).text.split())
     if len(said) < MIN_REASON:
         raise InvalidInput("Say why it cannot wait.", f"Give a reason of at least {MIN_REASON} characters.")
-    return said[:MAX_REASON]
+    return said

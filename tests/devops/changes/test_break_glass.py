@@ -205,7 +205,7 @@ async def test_a_yes_is_for_one_plan_and_one_question(frozen: Scene, tmp_path: P
 async def test_both_give_a_reason(frozen: Scene) -> None:
     change = await frozen.plan()
     olga, amir = await frozen.signed_in(OLGA), await frozen.signed_in(AMIR)
-    for reason in ("", "   ", "urgent", " a  b  c "):
+    for reason in ("", "   ", "urgent", " a  b  c ", "\u202e\u200b\x00\x1b" * 5):
         status, answer = await frozen.post(olga, change, "break-glass", digest=change["digest"], reason=reason)
         assert (status, answer["code"]) == (400, "invalid_input")
     asked = await frozen.asked(olga, change)

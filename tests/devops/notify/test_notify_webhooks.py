@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from common.security.webhook_signature import secret_bytes
 from common.settings import CommonSettings
 from devops.adapters.webhook_notifier import WebhookNotifier
 from devops.bootstrap_notify import build_notifiers, notify_kinds
+from devops.cli import check_notifications
 from devops.notify.courier import Gone
 from devops.notify.notice import KINDS, Notice
 from devops.settings import DevopsSettings
@@ -21,6 +24,7 @@ from tests.support.breaking_glass import AMIR, OLGA, WHY, scene
 from tests.support.changing import Bench, bench
 from tests.support.notified import SECRET, Receiver, receiver
 
+ROOT = Path(__file__).parents[3]
 NOTICE = Notice("ntc-1", "webhook", "change.waiting", 1_800_000_000.0, {"summary": "Scale it", "by": "olga"}, 1)
 
 
@@ -202,3 +206,35 @@ async def test_the_check_that_the_documentation_shows(tmp_path: Path) -> None:
     assert not check(SECRET, headers, body + b" ", seen)
     assert not check(SECRET, {**headers, "webhook-timestamp": "1000000000"}, body, seen)
     assert check(SECRET, headers, body, seen) and not check(SECRET, headers, body, seen)
+
+
+async def test_the_doctor_reaches_each_channel_and_tells_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = CommonSettings(data_dir=tmp_path)
+    assert (await check_notifications(common)).startswith("off:")
+    async with receiver() as receiving:
+        monkeypatch.setenv("DEVOPS_NOTIFY_WEBHOOK_URL", receiving.url)
+        monkeypatch.setenv("DEVOPS_NOTIFY_WEBHOOK_SECRET", SECRET)
+        assert "127.0.0.1 answers" in await check_notifications(common)
+        assert receiving.requests == []
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await check_notifications(common)
+
+
+@pytest.mark.slow
+async def test_of_processes_that_are_killed_every_notice_arrives(tmp_path: Path) -> None:
+    async with receiver() as receiving:
+        async with bench(tmp_path, **own(receiving)) as desk:
+            for number in range(30):
+                await desk.plan(desk.person(f"olga-{number}", "operator"))
+        while len(receiving.taken) < 30:
+            command = [sys.executable, "-m", "tests.support.notifying", str(tmp_path), receiving.url]
+            process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+            seen = len(receiving.requests)
+            enough = seen + random.randint(5, 15)  # noqa: S311
+            await until(lambda enough=enough: len(receiving.requests) >= enough or len(receiving.taken) == 30, 60)
+            process.kill()
+            await process.wait()
+    assert len(receiving.taken) == 30
+    assert {headers["webhook-id"] for headers, _ in receiving.requests} == set(receiving.taken)
