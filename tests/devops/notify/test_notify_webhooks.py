@@ -229,12 +229,18 @@ async def test_of_processes_that_are_killed_every_notice_arrives(tmp_path: Path)
             for number in range(30):
                 await desk.plan(desk.person(f"olga-{number}", "operator"))
         while len(receiving.taken) < 30:
-            command = [sys.executable, "-m", "tests.support.notifying", str(tmp_path), receiving.url]
-            process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
-            seen = len(receiving.requests)
-            enough = seen + random.randint(5, 15)  # noqa: S311
-            await until(lambda enough=enough: len(receiving.requests) >= enough or len(receiving.taken) == 30, 60)
-            process.kill()
-            await process.wait()
+            await killed_after(tmp_path, receiving, random.randint(5, 15))  # noqa: S311
     assert len(receiving.taken) == 30
     assert {headers["webhook-id"] for headers, _ in receiving.requests} == set(receiving.taken)
+
+
+async def killed_after(folder: Path, receiving: Receiver, more: int) -> None:
+    """A process delivers until so many more requests have come, or all notices, and is killed then."""
+    enough = len(receiving.requests) + more
+    command = [sys.executable, "-m", "tests.support.notifying", str(folder), receiving.url]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    try:
+        await until(lambda: len(receiving.requests) >= enough or len(receiving.taken) == 30, 60)
+    finally:
+        process.kill()
+        await process.wait()
