@@ -19,6 +19,7 @@ from devops.reading import is_healthy
 
 MOST = 500
 SHOWN = 12
+MOST_ALERTS = 30
 WIDTH = 320
 """Of the bars, in pixels."""
 
@@ -28,7 +29,8 @@ class AlertPanel:
     """Alerts, or why there are none to see."""
 
     known: bool
-    entries: Sequence[AlertEntry] = ()
+    entries: Sequence[tuple[AlertEntry, int]] = ()
+    """Each rule and workload once, and for how many pods."""
     hidden: int = 0
     failed: str = ""
 
@@ -94,10 +96,13 @@ async def active_alerts(devops: Devops, visit: Visit, cluster: Cluster) -> Alert
     if not devops.alerts.are_known:
         return AlertPanel(known=False)
     try:
-        found, count = await devops.alerts.of_cluster(visit.principal, cluster, SHOWN)
+        found, count = await devops.alerts.of_cluster(visit.principal, cluster, MOST_ALERTS)
     except AppError as error:
         return AlertPanel(known=True, failed=error.message)
-    return AlertPanel(True, list(map(alert_entry, found)), count - len(found))
+    grouped: dict[tuple[str, str], list[AlertEntry]] = defaultdict(list)
+    for entry in map(alert_entry, found):
+        grouped[entry.name, entry.workload or entry.about].append(entry)
+    return AlertPanel(True, [(same[0], len(same)) for same in grouped.values()], count - len(found))
 
 
 def health_bars(items: Sequence[tuple[Kind, Row]], cluster: str) -> list[Bar]:

@@ -16,6 +16,8 @@ from support_hub.settings import SupportSettings
 CUSTOMER = "mirek.dvorak@marlowdairies.example"
 DISPUTED = "thomas.redfern@amberleybiologics.example"
 """Two platforms have different telephone numbers of him, and one conversation with him stands in two of them."""
+DIVIDED = "samantha.pritchard@amberleybiologics.example"
+"""An import wrote her a second time, under another address."""
 HANGING = "saskia.lindqvist@basalt-dc.example"
 SLOW_SECONDS = 0.5
 
@@ -25,6 +27,7 @@ async def tell(narrator: Narrator, stage: Stage) -> None:
     await _everything(narrator, stage)
     await _slow_and_disputed(narrator, stage)
     await _one_search(narrator, stage)
+    await _merged(narrator, stage)
     await _one_hangs(narrator, stage)
 
 
@@ -111,6 +114,34 @@ async def _one_search(narrator: Narrator, stage: Stage) -> None:
         bool(twice) and not any(copy in ids for ticket in twice for copy in ticket["copies"]),
         "a conversation that Zendesk and Salesforce keep is shown once, with its copy named",
     )
+
+
+async def _merged(narrator: Narrator, stage: Stage) -> None:
+    narrator.chapter(
+        "Support hub: two records, one customer",
+        "Nothing is merged by a guess: the evidence is shown, a person decides, and it can be taken back.",
+    )
+    narrator.ask("maureen", f"Is {DIVIDED} anywhere else in our systems?")
+    async with stage.client("maureen") as maureen:
+        before = await _records(maureen)
+        offered = (await maureen.call_tool("list_merge_suggestions", {"email": DIVIDED})).structured_content
+        for each in offered["items"][:3]:
+            narrator.answer(f"{each['customer_id']}: {', '.join(each['evidence'])}", f"{each['score']:.2f}")
+        narrator.check(
+            bool(offered["items"] and offered["items"][0]["evidence"]), "each record comes with its evidence"
+        )
+        first = offered["items"][0]
+        pair = {"first": first["of"], "second": first["customer_id"]}
+        made = (await maureen.call_tool("merge_customers", pair)).structured_content
+        merged = await _records(maureen)
+        narrator.check(merged >= before | {first["customer_id"]}, "merged: one answer has the records of both")
+        await maureen.call_tool("undo_merge", {"merge_id": made["merge_id"]})
+        narrator.check(await _records(maureen) == before, "undone: they are two customers again")
+
+
+async def _records(client: Any) -> set[str]:
+    found = (await client.call_tool("get_customer_360", {"email": DIVIDED})).structured_content
+    return {each["id"] for each in found["records"]}
 
 
 async def _one_hangs(narrator: Narrator, stage: Stage) -> None:

@@ -10,6 +10,7 @@ from support_hub.access import CustomerAccess
 from support_hub.bootstrap import SupportHub
 from support_hub.console.customer import customer_page
 from support_hub.console.customers import customers_page
+from support_hub.console.merges import merges_pages
 from support_hub.console.sources import sources_page
 from support_hub.console.ticket import ticket_page
 from support_hub.console.tickets import tickets_page
@@ -25,6 +26,7 @@ def pages(hub: SupportHub) -> list[Page]:
         customer_page(hub.customers, hub.settings.phone_region),
         tickets_page(hub.search),
         ticket_page(hub.tickets),
+        *merges_pages(hub.customers, hub.merges, hub.settings.phone_region),
     ]
     return [*(guarded(page, hub.access) for page in of_customers), sources_page(hub)]
 

@@ -4,9 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx2
 import pytest
@@ -23,12 +24,14 @@ from tests.support.hub import URL, Served, fault, person, served, settings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIREK = "mirek.dvorak@marlowdairies.example"
+TWICE = "samantha.pritchard@amberleybiologics.example"
 SASKIA = "saskia.lindqvist@basalt-dc.example"
 PAGES_OF_CUSTOMERS = (
     "/console/customers?q=mirek",
     f"/console/customer?email={MIREK}",
     "/console/tickets",
     "/console/tickets/zendesk:1",
+    f"/console/merges?email={MIREK}",
 )
 
 
@@ -177,6 +180,41 @@ async def test_who_may_not_use_the_tools_sees_neither_page_nor_data(visitors: Vi
     assert await asyncio.to_thread(visitors.requests_seen) == before, "nothing was read"
 
 
+def forms(page: str) -> dict[str, str]:
+    """Address of each form that is sent -> its token."""
+    found = re.findall(r'action="([^"]+)">\s*<input type="hidden" name="form_token" value="([^"]+)"', page)
+    return {unescape(address): token for address, token in found if address.startswith("/console/merges/")}
+
+
+async def test_records_are_merged_and_taken_apart_with_the_evidence_before_one(visitors: Visitors) -> None:
+    address = f"/console/merges?{urlencode({'email': TWICE})}"
+    page = (await visitors.get(address)).text
+    [merge] = [each for each in forms(page) if each.endswith("second=hubspot%3A20239")]
+    assert "telephone number, name, company" in page and "None: these records stand" in page
+    agent, posted = await visitors.browser(person()), {"form_token": forms(page)[merge]}
+    assert (await agent.post(merge, data={"form_token": "x"})).status_code == 403
+    answer = await agent.post(merge, data=posted)
+    assert answer.status_code == 303 and "None: these records stand" not in (await visitors.get(address)).text
+    merged = (await agent.get(answer.headers["location"])).text
+    assert "hubspot:20239" in merged.split("In force")[1]
+    [undo] = [each for each in forms(merged) if "/undo?" in each]
+    assert (await agent.post(undo, data={"form_token": posted["form_token"]})).status_code == 403
+    answer = await agent.post(undo, data={"form_token": forms(merged)[undo]})
+    assert answer.status_code == 303 and "None: these records stand" in (await visitors.get(address)).text
+
+
+async def test_who_may_only_read_is_offered_no_merge(visitors: Visitors) -> None:
+    who = person("ute", "user")
+    page = (await visitors.get(f"/console/merges?{urlencode({'email': TWICE})}", who)).text
+    assert "hubspot:20239" in page and forms(page) == {}
+    for part in ("merge?first=hubspot:20232&second=hubspot:20239", "undo?merge_id=merge-0123456789abcdef"):
+        refused = await (await visitors.browser(who)).post(f"/console/merges/{part}", data={"form_token": "x"})
+        assert refused.status_code == 403
+    assert "Whose records?" in (await visitors.get("/console/merges", who)).text
+    nobody = await visitors.get("/console/merges?customer_id=zendesk:1", who)
+    assert nobody.status_code == 404 and "No source knows" in nobody.text
+
+
 async def test_people_of_another_tenant_see_no_customers(visitors: Visitors) -> None:
     who = person("mirek", tenant="marlow")
     before = await asyncio.to_thread(visitors.requests_seen)
@@ -190,7 +228,7 @@ async def test_people_of_another_tenant_see_no_customers(visitors: Visitors) -> 
 async def test_pages_and_tools_have_the_same_rights() -> None:
     policy = ToolPolicy("support-hub", POLICIES)
     same = {
-        "console:customers": ("get_customer_360", "search_customers"),
+        "console:customers": ("get_customer_360", "search_customers", "list_merge_suggestions"),
         "console:tickets": ("search_tickets", "get_ticket"),
     }
     for role in ("user", "agent", "support", "editor", "operator", "approver", "auditor", "admin", "stranger"):
