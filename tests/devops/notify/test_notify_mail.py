@@ -11,8 +11,8 @@ from common.errors import Unavailable
 from devops.adapters import smtp_notifier
 from devops.adapters.smtp_notifier import MailServer, SmtpNotifier
 from devops.notify.notice import Notice
+from tests.devops.notify.smtp_server import mail_server
 from tests.services.authority import Authority
-from tests.services.smtp import mail_server
 
 FACTS = {"summary": "Scale Deployment production/web-portal", "risk": "high", "requester": "olga"}
 NOTICE = Notice("ntc-1", "smtp", "change.waiting", 1_800_000_000.0, FACTS, 1)
