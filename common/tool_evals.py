@@ -102,6 +102,7 @@ class Run:
     seen: dict[str, list[float]] = field(default_factory=dict)
     misses: list[Miss] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
+    """What was found, by which two profiles are compared."""
 
     def note(self, name: str, value: float) -> None:
         self.seen.setdefault(name, []).append(value)
@@ -137,7 +138,8 @@ async def _make(client: Any, call: Call, run: Run) -> None:
     for place, text in missing:
         found = [value for value in map(as_text, at(answer.structured_content, place)) if holds(value, text)]
         run.note("facts", float(bool(found)))
-        run.values += [value[:MAX_SHOWN] for value in found[:1]]
+        # Not the whole value: a log has other lines a second later.
+        run.values += [f"{text} at {place}"] if found else []
         if not found:
             run.miss(run.question.person, f"{call.tool} does not show {text!r} at {place}: {_there(answer, place)}")
     said = as_text(answer.structured_content)

@@ -42,6 +42,12 @@ async def test_what_is_there_counts() -> None:
     assert misses == "LEAK: brew shows 'sencha is ready' at said"
 
 
+async def test_two_profiles_are_compared_by_what_was_found() -> None:
+    wrong = HEAT.model_copy(update={"shows": {"items/#": ("3", "2"), "fresh": ("true",)}})
+    report = await asked(Question(question="how hot?", person="alice", calls=(wrong,))).ask(STAGE)
+    assert report.citations == {"alice: how hot?": ["2 at items/#", "true at fresh"]}
+
+
 async def test_what_is_not_there_is_explained() -> None:
     wrong = HEAT.model_copy(update={"shows": {"items/name=oolong/degrees": ("9", "90"), "items/#": ("3",)}})
     follow = Call(tool="brew", arguments={"name": "$0/items/7/name"}, shows={"said": ("ready",)})
