@@ -6,7 +6,7 @@ from pydantic import Field
 
 from devops.names import NamespaceName, ObjectName
 
-ClusterName = Annotated[str | None, Field(description="default: the first cluster", max_length=100)]
+ClusterName = Annotated[str | None, Field(description="default: the first", max_length=100)]
 Namespace = Annotated[NamespaceName, Field(description="namespace", max_length=63)]
 AnyNamespace = Annotated[NamespaceName | None, Field(description="default: all that you may see", max_length=63)]
 Name = Annotated[ObjectName, Field(description="name, as the lists give it", max_length=253)]

@@ -16,6 +16,7 @@ from devops.adapters.prometheus import Prometheus
 from devops.adapters.simulated.alerts import SimulatedAlerts
 from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.alerts import Alerts, AlertSource
+from devops.bootstrap_cloud import Cloud, build_cloud
 from devops.cursors import Cursors
 from devops.details import Details
 from devops.diagnosis.gather import Gatherer
@@ -48,12 +49,14 @@ class Devops:
     gatherer: Gatherer
     live_logs: LiveLogs
     live_events: LiveEvents
+    cloud: Cloud | None
 
 
 def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -> Devops:
     """Wire everything; nothing is opened yet. Raises SettingsError."""
     backends = _backends(common, settings)
-    scope = NamespaceScope(settings.namespace_policy or NAMESPACE_POLICY, settings.tenant, settings.namespace_groups)
+    policy = settings.namespace_policy or NAMESPACE_POLICY
+    scope = NamespaceScope(policy, settings.tenant, settings.namespace_groups)
     clusters = Clusters(backends, scope)
     cursors = Cursors(Purpose(keys, "devops-cursors"))
     history = _history(settings)
@@ -74,6 +77,7 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -
         gatherer=Gatherer(details, logs, alerts),
         live_logs=LiveLogs(clusters, logs, cursors, settings.impersonate),
         live_events=LiveEvents(clusters, cursors, settings.impersonate),
+        cloud=build_cloud(settings, policy, cursors, clusters.names),
     )
 
 
@@ -119,6 +123,8 @@ async def opened(devops: Devops) -> AsyncIterator[Devops]:
             await cluster.open()
         if devops.history is not None:
             stack.push_async_callback(devops.history.close)
+        if devops.cloud is not None:
+            stack.push_async_callback(devops.cloud.close)
         for feeds in (devops.live_logs.feeds, devops.live_events.feeds):
             stack.push_async_callback(feeds.close)
         yield devops

@@ -18,7 +18,7 @@ from common.http.upstream import UpstreamMetrics
 from common.observability.metrics import Metrics
 from common.runtime import Runtime
 from common.settings import CommonSettings
-from devops.adapters.kubernetes_cluster import KubernetesCluster
+from devops.adapters.aws_target import AwsTarget
 from devops.adapters.kubernetes_target import KubernetesTarget
 from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.adapters.simulated.target import SimulatedTarget
@@ -84,7 +84,7 @@ def build_changes(runtime: Runtime, devops: Devops, timing: Timing = DEFAULT_TIM
     store = SqlChanges(engine, clock, outbox)
     policy = ChangePolicy(change_policy(settings))
     gates = Gates(settings.environments, settings.freezes, settings.windows, settings.changes_off)
-    targets = _targets(devops.backends)
+    targets = _targets(devops)
     records = Records(runtime.audit)
     rights = KeyRights(runtime.credentials.keys)
     owner = f"{socket.gethostname()}-{os.getpid()}"
@@ -105,6 +105,7 @@ def build_changes(runtime: Runtime, devops: Devops, timing: Timing = DEFAULT_TIM
         rollouts=rollouts,
         clock=clock,
         images=settings.image_prefixes,
+        accounts=devops.cloud.accounts if devops.cloud else None,
     )
     halting = Halting(settings.rollout_halt == "on", policy, rights, gates)
     patience = Patience(settings.rollout_stall_seconds)
@@ -138,13 +139,14 @@ def count_notices(metrics: Metrics, channels: Sequence[str]) -> Callable[[str, s
     return lambda channel, outcome: told.labels(metrics.server, channel, outcome).inc()
 
 
-def _targets(backends: Sequence[SimulatedCluster | KubernetesCluster]) -> dict[str, ChangeTarget]:
-    return {
+def _targets(devops: Devops) -> dict[str, ChangeTarget]:
+    clusters: dict[str, ChangeTarget] = {
         cluster.name: SimulatedTarget(cluster)
         if isinstance(cluster, SimulatedCluster)
         else KubernetesTarget(cluster.name, cluster.api)
-        for cluster in backends
+        for cluster in devops.backends
     }
+    return clusters | {session.name: AwsTarget(session) for session in (devops.cloud.sessions if devops.cloud else ())}
 
 
 def _database_url(common: CommonSettings, settings: DevopsSettings) -> str:

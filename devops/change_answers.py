@@ -21,6 +21,7 @@ class Reach(BaseModel):
     pod_count: int
     pods: list[str] = Field(description="the first of them")
     budgets: list[dict[str, Any]] = Field(description="disruption budgets, with what they allow now")
+    notes: list[str] = Field([], description="what the diff does not show")
 
 
 class PlanShown(BaseModel):
@@ -110,6 +111,13 @@ NEXT_STEPS: dict[str, str] = {
 }
 
 
+def next_step(change: Change) -> str:
+    """What to tell the user."""
+    if change.state == "succeeded" and change.draft.target.api.in_cloud:
+        return "AWS has accepted it. Check with list_instances or list_services; get_change names the way back."
+    return NEXT_STEPS.get(change.state, "")
+
+
 def when(seconds: float) -> datetime:
     """A time in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
@@ -127,7 +135,13 @@ def needs(change: Change) -> str:
 def reach(blast: Blast) -> Reach:
     """Whom it reaches."""
     budgets = [dict(budget) for budget in blast.budgets]
-    return Reach(replicas=blast.replicas, pod_count=blast.pod_count, pods=list(blast.pods), budgets=budgets)
+    return Reach(
+        replicas=blast.replicas,
+        pod_count=blast.pod_count,
+        pods=list(blast.pods),
+        budgets=budgets,
+        notes=list(blast.notes),
+    )
 
 
 def _common(change: Change, url: str, simulated: bool) -> dict[str, Any]:
@@ -151,7 +165,7 @@ def _common(change: Change, url: str, simulated: bool) -> dict[str, Any]:
         "requester": draft.requester.subject,
         "expires_at": when(draft.expires_at),
         "outcome": untrusted(change.outcome, MAX_TEXT).text if change.outcome else None,
-        "next_step": NEXT_STEPS.get(change.state, ""),
+        "next_step": next_step(change),
         "break_glass": _glass(change.glass),
     }
 

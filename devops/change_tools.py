@@ -31,7 +31,7 @@ from devops.names import NamespaceName, ObjectName
 CHANGES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=False, openWorldHint=False)
 READS = ToolAnnotations(readOnlyHint=True, idempotentHint=True, openWorldHint=False)
 STOPS = ToolAnnotations(readOnlyHint=False, destructiveHint=False, idempotentHint=True, openWorldHint=False)
-Cluster = Annotated[str | None, Field(description="default: the first cluster", max_length=100)]
+Cluster = Annotated[str | None, Field(description="default: the first", max_length=100)]
 Namespace = Annotated[NamespaceName, Field(description="namespace", max_length=63)]
 Name = Annotated[ObjectName, Field(description="name of the object", max_length=253)]
 ChangeId = Annotated[str, Field(description="change_id of the answer that planned it", pattern=r"^chg-[0-9a-f]{16}$")]

@@ -86,6 +86,19 @@ async def check_notifications(settings: CommonSettings) -> str:
             await notifier.close()
 
 
+async def check_accounts(settings: CommonSettings) -> str:
+    """Asks every AWS account for its instances."""
+    from devops.bootstrap import build_devops, opened
+
+    devops = build_devops(settings, load_settings(DevopsSettings), load_signing_key(settings))
+    if devops.cloud is None:
+        return "off (DEVOPS_AWS)"
+    async with opened(devops):
+        for session in devops.cloud.sessions:
+            await session.read("ec2", "describe_instances", MaxResults=5)
+    return f"{', '.join(session.name for session in devops.cloud.sessions)} can be read"
+
+
 vertical = Vertical(
     name="devops",
     prefix="devops",
@@ -95,6 +108,10 @@ vertical = Vertical(
     build=build,
     tour=tour,
     work=work,
-    checks=(Check("clusters", check_clusters), Check("notifications", check_notifications)),
+    checks=(
+        Check("clusters", check_clusters),
+        Check("aws", check_accounts),
+        Check("notifications", check_notifications),
+    ),
     evals=evals,
 )

@@ -1,4 +1,4 @@
-"""The kinds of Kubernetes objects that this server knows; no other can be named."""
+"""The kinds of objects that this server knows, of Kubernetes and of cloud accounts; no other can be named."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,11 @@ class Kind:
     group: str = ""
     version: str = "v1"
     namespaced: bool = True
+
+    @property
+    def in_cloud(self) -> bool:
+        """Of a cloud account, not of a cluster."""
+        return self.group == CLOUD
 
     @property
     def api_version(self) -> str:
@@ -45,12 +50,18 @@ CRON_JOB = Kind("CronJob", "cronjobs", "batch")
 BUDGET = Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2")
 INGRESS = Kind("Ingress", "ingresses", "networking.k8s.io")
+CLOUD = "aws"
+EC2_INSTANCE = Kind("EC2Instance", "instances", CLOUD, "ec2")
+"""Its namespace is the region."""
+ECS_SERVICE = Kind("ECSService", "services", CLOUD, "ecs")
+"""Its namespace is the ECS cluster."""
 
 KINDS = {
     kind.name: kind
     for kind in (
         *(NAMESPACE, NODE, POD, EVENT, CONFIG_MAP, SECRET, SERVICE, SERVICE_ACCOUNT, VOLUME_CLAIM, QUOTA),
         *(DEPLOYMENT, STATEFUL_SET, DAEMON_SET, REPLICA_SET, JOB, CRON_JOB, BUDGET, AUTOSCALER, INGRESS),
+        *(EC2_INSTANCE, ECS_SERVICE),
     )
 }
 WORKLOADS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)

@@ -23,7 +23,7 @@ def matches(pattern: str, name: str) -> bool:
     return re.fullmatch(pattern, name) is not None
 
 
-def _checked(pattern: str, what: str) -> AfterValidator:
+def checked(pattern: str, what: str) -> AfterValidator:
     """Not a `pattern` of the schema: models gain nothing from reading it with every tool."""
 
     def check(name: str) -> str:
@@ -34,8 +34,8 @@ def _checked(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-NamespaceName = Annotated[str, _checked(NAMESPACE_PATTERN, "namespace")]
-ObjectName = Annotated[str, _checked(NAME_PATTERN, "name of Kubernetes")]
+NamespaceName = Annotated[str, checked(NAMESPACE_PATTERN, "namespace")]
+ObjectName = Annotated[str, checked(NAME_PATTERN, "name of Kubernetes")]
 
 
 def check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from common.settings import CommaList, Settings
 from devops.changes.gates import Freeze, Window
+from devops.cloud.settings import AccountName, AwsAccount
 
 
 class DevopsSettings(Settings):
@@ -31,6 +32,13 @@ class DevopsSettings(Settings):
         None, description="Prometheus for get_metrics over time and for alerts; unset: current use only, no alerts"
     )
     prometheus_token: SecretStr | None = Field(None, description="bearer token for Prometheus")
+    aws: Literal["off", "on"] = Field("off", description="on: the accounts of DEVOPS_AWS_ACCOUNTS can be read, too")
+    aws_accounts: dict[AccountName, AwsAccount] = Field(
+        {},
+        description='JSON: name -> region, and as whom: {"shop-prod": {"region": "eu-west-1", "role_arn": "arn:...", '
+        '"external_id": "...", "groups": ["sre"]}}; a profile instead of a role; never keys',
+    )
+    aws_endpoint_url: str | None = Field(None, description="URL instead of AWS's own, for all its services")
     tenant: str = Field("local", description="whose clusters these are; callers of other tenants see no namespace")
     namespace_groups: dict[str, list[str]] = Field(
         {},
@@ -40,8 +48,8 @@ class DevopsSettings(Settings):
     change_policy: Path | None = Field(None, description="Cedar file instead of devops/policies/changes.cedar")
     environments: dict[str, str] = Field(
         {},
-        description='JSON: namespace or cluster/namespace pattern -> environment, {"dev-*": "development"}; '
-        "what fits none is production",
+        description='JSON: namespace or cluster/namespace pattern -> environment, {"dev-*": "development"}; of AWS '
+        "account/region or account/ecs-cluster; what fits none is production",
     )
     freezes: list[Freeze] = Field(
         [],

@@ -8,11 +8,12 @@ from typing import Any
 
 import structlog
 
-from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound
+from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound, RateLimited
 from common.resilience.deadline import deadline
 from devops.changes.approval import is_same_person
 from devops.changes.change import Change
 from devops.changes.clock import SteadyClock
+from devops.changes.cloud_operations import state_of
 from devops.changes.digest import is_intact
 from devops.changes.draining import Drained, evict_all
 from devops.changes.gates import Gates
@@ -25,6 +26,7 @@ from devops.changes.policy import ChangePolicy, is_stricter
 from devops.changes.ports import ChangeStore, ChangeTarget
 from devops.changes.records import Records
 from devops.changes.states import State
+from devops.ports import Manifest
 
 TRIES = 5
 PAUSE_SECONDS = 0.1
@@ -175,24 +177,22 @@ class Executor:
         try:
             # Around all tries: nothing may be sent when the lease is nearly over.
             async with deadline(self._timing.write):
-                refused = await self._write(change, target, seen, write)
+                outcome = await self._write(change, target, seen, write)
         except Exception as error:
             log.error("change.nobody_knows", change=change.id, error=type(error).__name__)
             return None
-        if refused is not None:
-            return refused
-        if write.verb != "drain":
-            return Outcome("succeeded", "The cluster has accepted it.", {})
+        if outcome.state != "succeeded" or write.verb != "drain":
+            return outcome
         return await self._drain(change, target)
 
-    async def _write(self, change: Change, target: ChangeTarget, seen: Observation, write: Write) -> Outcome | None:
-        """None if the cluster has accepted it, else why nothing was changed."""
+    async def _write(self, change: Change, target: ChangeTarget, seen: Observation, write: Write) -> Outcome:
+        """`succeeded` if it was accepted, else why nothing was changed."""
         for attempt in range(TRIES):
             try:
-                await send(target, change.draft.target, write, seen, change.id, dry_run=False)
-                return None
-            except (InvalidInput, Denied) as error:
-                return Outcome("failed", f"The cluster refused it, and nothing was changed: {error.message}", {})
+                after = await send(target, change.draft.target, write, seen, change.id, dry_run=False)
+                return _accepted(change, after)
+            except (InvalidInput, Denied, RateLimited) as error:
+                return Outcome("failed", f"It was refused, and nothing was changed: {error.message}", {})
             except (Conflict, NotFound):
                 # The precondition failed, so nothing was changed. Often only the status is new.
                 await asyncio.sleep(PAUSE_SECONDS * attempt)
@@ -232,6 +232,13 @@ class Executor:
             return None
         state: State = "succeeded" if drained.left == 0 else "failed"
         return Outcome(state, drained.text, {"evicted": drained.evicted, "pods_left": drained.left})
+
+
+def _accepted(change: Change, after: Manifest | None) -> Outcome:
+    if not change.draft.target.api.in_cloud:
+        return Outcome("succeeded", "The cluster has accepted it.", {})
+    seen = state_of(after)
+    return Outcome("succeeded", f"AWS has accepted it, and shows: {seen}.", {"seen": seen})
 
 
 GLASS_GONE = "Its break-glass does not hold any more: it is over, or somebody lost the right to it. Nothing was done."

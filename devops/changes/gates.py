@@ -51,9 +51,14 @@ class Gates:
         self._closed = closed
 
     def environment(self, at: Target) -> str:
-        """By the first pattern that fits `namespace` or `cluster/namespace`; what fits none is production."""
+        """By the first pattern that fits `namespace` or `cluster/namespace`; what fits none is production.
+
+        Of a cloud account only those with its name count: `account/region`, `account/ecs-cluster`.
+        """
         if at.namespace is not None:
             for pattern, environment in self._environments.items():
+                if at.api.in_cloud and "/" not in pattern:
+                    continue
                 name = f"{at.cluster}/{at.namespace}" if "/" in pattern else at.namespace
                 if fnmatchcase(name, pattern):
                     return environment

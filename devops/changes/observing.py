@@ -70,7 +70,8 @@ async def observe(target: ChangeTarget, at: Target, operation: Operation) -> Obs
     if live is None:
         if isinstance(operation, Apply):
             return Observation(None)
-        raise NotFound(f"There is no {at}.", "Read what is there with list_workloads, list_pods or list_nodes.")
+        lists = "list_instances or list_services" if at.api.in_cloud else "list_workloads, list_pods or list_nodes"
+        raise NotFound(f"There is no {at}.", f"Read what is there with {lists}.")
     if isinstance(operation, Drain):
         return await _observe_node(target, live)
     labels = _selector(live)

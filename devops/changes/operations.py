@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from common.errors import Conflict, InvalidInput, NotFound
+from devops.changes.cloud_operations import CloudOperation
 from devops.ports import Manifest
 
 IMAGE = (
@@ -129,7 +130,7 @@ class Delete(_Operation):
     tool: Literal["delete_resource"] = "delete_resource"
 
 
-Edit: TypeAlias = Scale | Restart | SetImage | Cordon | Drain
+Edit: TypeAlias = Scale | Restart | SetImage | Cordon | Drain | CloudOperation
 Operation: TypeAlias = Annotated[Edit | Rollback | Apply | Delete, Field(discriminator="tool")]
 _ADAPTER: TypeAdapter[Operation] = TypeAdapter(Operation)
 

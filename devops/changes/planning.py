@@ -9,6 +9,7 @@ from common.errors import Conflict, NotFound
 from common.security.principal import Principal
 from devops.changes.change import Change, Draft, Plan, Target
 from devops.changes.clock import SteadyClock
+from devops.changes.cloud_operations import RebootInstance, StartInstance, StopInstance, UpdateService, notes_of
 from devops.changes.digest import draft_digest
 from devops.changes.gates import Gates
 from devops.changes.manifests import diff, essence
@@ -78,7 +79,7 @@ class Planner:
         plan = Plan(
             summary=_summary(operation, at, seen),
             diff=diff(seen.live, after),
-            blast=seen.blast,
+            blast=replace(seen.blast, notes=notes_of(operation, seen.live)),
             reasons=reasons,
             undo=_undo(operation, at, seen),
         )
@@ -144,8 +145,23 @@ def _summary(operation: Operation, at: Target, seen: Observation) -> str:
             return f"Drain {where}: evict {seen.blast.pod_count} pods"
         case Delete():
             return f"Delete {where} with its {seen.blast.pod_count} pods" if seen.pods else f"Delete {where}"
+        case StartInstance() | StopInstance() | RebootInstance():
+            return f"{operation.tool.partition('_')[0].capitalize()} {where}"
+        case UpdateService():
+            return f"Update {where}: {', '.join(_updates(operation, seen))}"
     verb = {"apply_manifest": "Apply a manifest to", "restart_workload": "Restart"}[operation.tool]
     return f"{verb} {where}" if seen.live else f"Create {where}"
+
+
+def _updates(operation: UpdateService, seen: Observation) -> list[str]:
+    parts = []
+    if operation.desired_count is not None:
+        parts.append(f"from {seen.blast.replicas} to {operation.desired_count} tasks")
+    if operation.task_definition is not None:
+        parts.append(f"task definition {operation.task_definition}")
+    if operation.redeployed_at is not None:
+        parts.append("a new deployment")
+    return parts
 
 
 def _undo(operation: Operation, at: Target, seen: Observation) -> dict[str, Any] | None:
@@ -166,6 +182,16 @@ def _undo(operation: Operation, at: Target, seen: Observation) -> dict[str, Any]
         case Cordon() | Drain():
             was = bool(seen.live["spec"].get("unschedulable"))
             return {"tool": "cordon_node", "arguments": {"cluster": at.cluster, "name": at.name, "cordoned": was}}
+        case StartInstance() | StopInstance():
+            tool = "stop_instance" if isinstance(operation, StartInstance) else "start_instance"
+            return {"tool": tool, "arguments": {"account": at.cluster, "instance": at.name}}
+        case UpdateService() if operation.desired_count is not None or operation.task_definition is not None:
+            arguments = {"account": at.cluster, "ecs_cluster": at.namespace, "service": at.name}
+            if operation.desired_count is not None:
+                arguments["desired_count"] = seen.live["spec"]["replicas"]
+            if operation.task_definition is not None:
+                arguments["task_definition"] = seen.live["spec"]["taskDefinition"]
+            return {"tool": "update_service", "arguments": arguments}
     return None
 
 

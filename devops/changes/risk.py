@@ -1,10 +1,14 @@
 """How much can go wrong, from rules that a person can check. No model has a say in it."""
 
 from devops.changes.change import RISKS, Blast, Risk, Target
+from devops.changes.cloud_operations import RebootInstance, StartInstance, StopInstance, UpdateService
 from devops.changes.operations import Apply, Cordon, Delete, Drain, Operation, Restart, Rollback, Scale, SetImage
 from devops.ports import Manifest
 
-_BASE: dict[type, int] = {Scale: 0, Restart: 0, Cordon: 0, SetImage: 1, Rollback: 1, Apply: 1, Delete: 2, Drain: 2}
+_BASE: dict[type, int] = {
+    **{Scale: 0, Restart: 0, Cordon: 0, SetImage: 1, Rollback: 1, Apply: 1, Delete: 2, Drain: 2},
+    **{StartInstance: 0, StopInstance: 1, RebootInstance: 1, UpdateService: 0},
+}
 SENSITIVE = ("serviceAccountName", "secretKeyRef", "secretRef", "secretName", "secret", "projected")
 """Fields that let pods read more than they could before."""
 
@@ -18,11 +22,18 @@ def assess(operation: Operation, at: Target, live: Manifest | None, blast: Blast
         level = max(level, to)
         reasons.append(reason)
 
-    if isinstance(operation, Scale) and blast.replicas:
-        if operation.replicas == 0:
+    wanted = _replicas(operation)
+    if wanted is not None and blast.replicas:
+        if wanted == 0:
             raised(2, "no replica is left")
-        elif operation.replicas * 2 < blast.replicas:
+        elif wanted * 2 < blast.replicas:
             raised(1, "more than half of the replicas go")
+    if isinstance(operation, UpdateService) and operation.task_definition:
+        raised(1, "it runs another task definition")
+    if isinstance(operation, UpdateService) and operation.redeployed_at and blast.replicas <= 1:
+        raised(1, "there is one task at most, so service may be interrupted")
+    if isinstance(operation, StopInstance) and _is_in_group(live):
+        raised(2, "its auto scaling group would replace it, and terminate it")
     if isinstance(operation, Restart | SetImage | Rollback) and blast.replicas <= 1:
         raised(1, "there is one replica at most, so service may be interrupted")
     if isinstance(operation, Restart | SetImage | Rollback | Drain | Delete):
@@ -36,6 +47,17 @@ def assess(operation: Operation, at: Target, live: Manifest | None, blast: Blast
     if at.namespace is not None and at.namespace.startswith("kube-"):
         raised(3, "the cluster itself depends on it")
     return RISKS[level], reasons
+
+
+def _replicas(operation: Operation) -> int | None:
+    if isinstance(operation, Scale):
+        return operation.replicas
+    return operation.desired_count if isinstance(operation, UpdateService) else None
+
+
+def _is_in_group(live: Manifest | None) -> bool:
+    labels = ((live or {}).get("metadata") or {}).get("labels") or {}
+    return "aws:autoscaling:groupName" in labels
 
 
 def _gains(manifest: Manifest, live: Manifest | None) -> bool:

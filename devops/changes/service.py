@@ -19,6 +19,7 @@ from devops.changes.ports import ChangeStore, ChangeTarget, RolloutStore
 from devops.changes.rollouts import OFFERS_ROLLBACK
 from devops.changes.runner import Runner
 from devops.changes.states import FINAL, State
+from devops.cloud.accounts import Accounts
 from devops.kinds import DEPLOYMENT, REPLICA_SET, Kind
 from devops.ports import Manifest
 
@@ -42,6 +43,8 @@ class Changes:
     clock: SteadyClock
     images: Sequence[str] = ()
     """Prefixes of images that may be set; none means any."""
+    accounts: Accounts | None = None
+    """Of the cloud; none: nothing there is changed."""
 
     async def request(
         self, who: Principal, cluster: str | None, kind: Kind, namespace: str | None, name: str, operation: Operation
@@ -58,6 +61,18 @@ class Changes:
             self._check_image(operation.image)
         change = await self.planner.plan(who, target, at, operation)
         return await self._taken_up(change)
+
+    async def request_cloud(
+        self, who: Principal, account: str | None, kind: Kind, ecs_cluster: str | None, name: str, operation: Operation
+    ) -> Change:
+        """Plan a change of a cloud account, in the region that the settings give it. Raises as `request`."""
+        if self.accounts is None:
+            raise NotFound("There is no cloud account here.", "Ask the operator: DEVOPS_AWS.")
+        seen = self.accounts.named(who, account)
+        at = Target(seen.name, kind.name, ecs_cluster or seen.region, name)
+        return await self._taken_up(
+            await self.planner.plan(who, require_target(self.targets, at.cluster), at, operation)
+        )
 
     async def apply(self, who: Principal, cluster: str | None, manifest: Manifest) -> Change:
         """Plan a server-side apply of a manifest that names its kind, namespace and name."""
@@ -190,6 +205,9 @@ class Changes:
 
     def _is_visible(self, who: Principal, change: Change) -> bool:
         at = change.draft.target
+        if at.api.in_cloud:
+            # As with clusters: of an account that is gone, the history stays.
+            return self.accounts is None or at.cluster not in self.accounts or self.accounts.sees(who, at.cluster)
         try:
             cluster = self.clusters.named(at.cluster)
         except NotFound:

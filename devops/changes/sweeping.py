@@ -2,8 +2,10 @@
 
 import structlog
 
+from common.errors import Conflict
 from devops.changes.change import Change
 from devops.changes.clock import SteadyClock
+from devops.changes.cloud_operations import CloudOperation, state_of
 from devops.changes.execution import Outcome
 from devops.changes.manifests import mark_of
 from devops.changes.observing import Observation, evictable, observe, write_of
@@ -66,6 +68,13 @@ async def found_out(target: ChangeTarget, change: Change) -> Outcome:
         if left:
             return Outcome("unknown", f"{INTERRUPTED} The node is cordoned, and {left} pods are left.", {"left": left})
         return Outcome("succeeded", f"{INTERRUPTED} The node is cordoned and empty.", {})
+    elif isinstance(operation, CloudOperation):
+        # Nothing bears a mark in the cloud: what was to be is there, or what was is still there, or nobody knows.
+        if live and uid == draft.uid and operation.is_done(live):
+            return Outcome("succeeded", f"{INTERRUPTED} It is as planned: {state_of(live)}.", {"seen": state_of(live)})
+        if not operation.leaves_trace:
+            text = f"Nothing shows whether it was done; now {state_of(live)}. Look at it, then plan anew if needed."
+            return Outcome("unknown", f"{INTERRUPTED} {text}", {"seen": state_of(live)})
     elif mark_of(live) == change.id:
         return Outcome("succeeded", f"{INTERRUPTED} The object bears the mark of this change.", {})
     if await _is_untouched(target, change, live is None):
@@ -79,8 +88,11 @@ async def _is_untouched(target: ChangeTarget, change: Change, is_gone: bool) -> 
     draft, operation = change.draft, operation_from(change.draft.operation)
     if is_gone:
         return draft.uid == ""
-    seen: Observation = await observe(target, draft.target, operation)
-    write = write_of(operation, draft.target, seen)
+    try:
+        seen: Observation = await observe(target, draft.target, operation)
+        write = write_of(operation, draft.target, seen)
+    except Conflict:
+        return False  # it is in a state in which the operation is not possible: another one than before
     return (seen.uid, seen.fingerprint, write.digest(draft.target)) == (draft.uid, draft.fingerprint, draft.write)
 
 

@@ -21,6 +21,8 @@ async def test_tool_descriptions_stay_within_their_budget(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEVOPS_MODE", "read-write")
     monkeypatch.setenv("DEVOPS_APPROVE_BY_TOOL", "on")
+    monkeypatch.setenv("DEVOPS_AWS", "on")
+    monkeypatch.setenv("DEVOPS_AWS_ACCOUNTS", '{"shop-prod": {"region": "eu-west-1"}}')
     served = load_vertical(name).build(CommonSettings(data_dir=tmp_path), "http://127.0.0.1:8001", stdio=False)
     tools = await served.server.list_tools(run_middleware=False)
     told = [{"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in tools]
