@@ -23,7 +23,7 @@ def run(commands: str, names: Mapping[str, str]) -> str:
     """Run a block as it stands there. Raises CalledProcessError."""
     beside = f"{client_programs()}{os.pathsep}{Path(sys.executable).parent}"
     environment = {"HOME": names["BACKUP"], "PATH": f"{beside}{os.pathsep}{os.environ['PATH']}", **names}
-    done = subprocess.run(["sh", "-euc", commands], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-euc", commands], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
