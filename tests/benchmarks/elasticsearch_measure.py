@@ -1,5 +1,6 @@
 """What Elasticsearch and this knowledge base on it take for the same questions, one after the other."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,26 @@ async def ask(
             await measured.take("search, embedded", lambda question=question: remembering.search(question, scope))  # type: ignore[misc]
             step(done)
     return times
+
+
+async def bare_together(
+    knowledge_base: KnowledgeBase, url: str, questions: Sequence[str], scope: AccessScope, rounds: int
+) -> list[float]:
+    """Seconds of an embedding and a bare `_msearch` by eight callers at the same moment: what nobody can do without."""
+    filters, alias = where(Restriction(scope)), str(knowledge_base.index.alias)  # type: ignore[attr-defined]
+    latencies: list[float] = []
+    async with connect(ElasticsearchAccess([url])) as client:
+
+        async def one(words: str) -> None:
+            started = time.perf_counter()
+            [vector] = await knowledge_base.embedder.embed([words])
+            await client.msearch(searches=bare(words, vector, filters, alias))
+            latencies.append(time.perf_counter() - started)
+
+        for turn in range(rounds):
+            asked = [f"{questions[(turn * CALLERS + n) % len(questions)]} (bare {turn})" for n in range(CALLERS)]
+            await asyncio.gather(*map(one, asked))
+    return latencies[5 * CALLERS :]
 
 
 def over_http(folder: Path, url: str, questions: Sequence[str], scope: AccessScope, rounds: int) -> list[float]:
