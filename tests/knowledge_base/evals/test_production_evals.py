@@ -1,6 +1,6 @@
 """The same questions to the embedded profile and to production on its real servers: nothing leaks, answers are as good.
 
-Elasticsearch scores full text by statistics of its own, so passages that are nearly as good change places.
+They do not cite the same everywhere. The differences are printed.
 """
 
 import json
