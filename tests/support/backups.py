@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.services.postgres import client_programs
 from tests.support.object_stores import Place
 
-DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
+DOCS = Path(__file__).parents[2] / "docs" / "backup.md"
 
 
 def steps(heading: str) -> list[str]:
