@@ -6,12 +6,10 @@ from functools import lru_cache
 
 import snowballstemmer
 
+from knowledge_base.stop_words import STOP_WORDS
+
 WIDTH = 320
 """Characters."""
-_NOT_INDEXED = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
-)
 _WORD = re.compile(r"\w+")
 _SAME_BEGINNING = 2
 """Letters that a word shares with its stem, so that most words need not be stemmed at all."""
@@ -36,7 +34,7 @@ def snippet(text: str, query: str, width: int = WIDTH) -> str:
 @lru_cache(maxsize=100)
 def _wanted(query: str) -> frozenset[str]:
     """The stems of the words that count."""
-    return frozenset(_stem(word) for word in _WORD.findall(query.lower()) if word not in _NOT_INDEXED)
+    return frozenset(map(_stem, _WORD.findall(query.lower()))) - STOP_WORDS
 
 
 def _found(text: str, wanted: frozenset[str]) -> list[tuple[int, int, str]]:

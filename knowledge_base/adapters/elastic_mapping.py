@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from knowledge_base.adapters.elastic_filter import facts
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Vector
+from knowledge_base.stop_words import STOP_WORDS
 
 if TYPE_CHECKING:
     import numpy
 
-SHAPE = 1
+SHAPE = 2
 """Of the mapping. An index of another one has to be built again."""
 SHOWN = ["document_id", "version", "title", "section", "text", "number", "start", "end", "metadata"]
 _MAX_TITLE = 8_000
@@ -69,18 +70,18 @@ def template(dimension: int) -> dict[str, Any]:
     }
 
 
-# The same as the embedded index does.
+# The same as the embedded index does, in the same order.
 _ANALYSIS = {
     "filter": {
         "body_possessive": {"type": "stemmer", "language": "possessive_english"},
-        "body_stop": {"type": "stop", "stopwords": "_english_"},
-        "body_stemmer": {"type": "stemmer", "language": "english"},
+        "body_stemmer": {"type": "stemmer", "language": "porter2"},
+        "body_stop": {"type": "stop", "stopwords": sorted(STOP_WORDS)},
     },
     "analyzer": {
         "body": {
             "type": "custom",
             "tokenizer": "standard",
-            "filter": ["body_possessive", "lowercase", "asciifolding", "body_stop", "body_stemmer"],
+            "filter": ["body_possessive", "lowercase", "asciifolding", "body_stemmer", "body_stop"],
         }
     },
 }

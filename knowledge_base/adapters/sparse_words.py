@@ -10,6 +10,8 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from knowledge_base.stop_words import STOP_WORDS
+
 K1, B = 1.2, 0.75
 USUAL_WORDS = 100
 """Of a passage. BM25 would count."""
@@ -17,10 +19,6 @@ MAX_WORDS = 1_000
 """Different ones of a text; hosted indices take no more."""
 _WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"['’]s\b")
-_LEFT_OUT = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
-)
 
 
 def text_weights(text: str) -> dict[int, float]:
@@ -39,7 +37,7 @@ def query_weights(query: str) -> dict[int, float]:
 def _stems(text: str) -> list[str]:
     plain = _POSSESSIVE.sub("", unicodedata.normalize("NFKD", text.lower()))
     folded = "".join(char for char in plain if not unicodedata.combining(char))
-    return [_stem(word) for word in _WORD.findall(folded) if word not in _LEFT_OUT]
+    return [stem for word in _WORD.findall(folded) if (stem := _stem(word)) not in STOP_WORDS]
 
 
 @lru_cache(maxsize=50_000)

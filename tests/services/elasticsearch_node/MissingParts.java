@@ -10,6 +10,7 @@ import org.apache.lucene.analysis.TokenStream;
 import org.apache.lucene.analysis.en.EnglishPossessiveFilter;
 import org.apache.lucene.analysis.en.PorterStemFilter;
 import org.apache.lucene.analysis.miscellaneous.ASCIIFoldingFilter;
+import org.apache.lucene.analysis.snowball.SnowballFilter;
 import org.elasticsearch.Build;
 import org.elasticsearch.client.internal.node.NodeClient;
 import org.elasticsearch.cluster.metadata.IndexNameExpressionResolver;
@@ -34,6 +35,7 @@ import org.elasticsearch.rest.RestHandler;
 import org.elasticsearch.rest.RestRequest;
 import org.elasticsearch.rest.RestResponse;
 import org.elasticsearch.rest.RestStatus;
+import org.tartarus.snowball.ext.EnglishStemmer;
 
 /**
  * Two parts that come with every Elasticsearch as modules, and are not on Maven Central: what `GET /` says, and the token
@@ -67,6 +69,7 @@ public class MissingParts extends Plugin implements ActionPlugin, AnalysisPlugin
     public Map<String, AnalysisProvider<TokenFilterFactory>> getTokenFilters() {
         Map<String, UnaryOperator<TokenStream>> stemmers = new HashMap<>();
         stemmers.put("english", PorterStemFilter::new);
+        stemmers.put("porter2", tokens -> new SnowballFilter(tokens, new EnglishStemmer()));
         stemmers.put("possessive_english", EnglishPossessiveFilter::new);
         return Map.of(
             "asciifolding", (index, environment, name, settings) -> filter(name, ASCIIFoldingFilter::new),
