@@ -1,6 +1,6 @@
 """The same questions to the embedded profile and to production on its real servers: nothing leaks, answers are as good.
 
-They do not cite the same everywhere. The differences are printed.
+They do not cite quite the same. The differences are printed.
 """
 
 import json
@@ -20,10 +20,10 @@ from knowledge_base.evals.questions import config
 
 ROOT = Path(__file__).parents[3]
 OWN = ("TRIPTYCH_", "KB_", "ANTHROPIC_")
-SAME_AT_LEAST = 0.7
-"""Share of the answers with the same first citation; 0.74 was measured."""
-LOST_AT_MOST = 0.05
-"""Below what the scores must be in the embedded profile, for which they were set; 0.027 was measured."""
+SAME_AT_LEAST = 0.92
+"""Share of the answers with the same first citation; 0.96 was measured."""
+LOST_AT_MOST = 0.01
+"""Below what the scores must be in the embedded profile, for which they were set; all of them were reached."""
 
 
 @pytest.fixture
