@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Text, literal
+from sqlalchemy import ColumnElement, Text, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -17,7 +17,7 @@ def among(column: ColumnElement[str], texts: Iterable[str]) -> ColumnElement[boo
 class _Texts(GenericFunction[Any]):
     """The texts of a JSON array, as rows."""
 
-    type = Boolean()
+    type = Text()
     inherit_cache = True
     name = "triptych_texts"
 

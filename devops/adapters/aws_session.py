@@ -121,17 +121,27 @@ class AwsSession:
             raise Unavailable(f"{self.name} does not answer in time.", "Ask for less, or try again later.")
 
     def _client(self, who: str, service: str, until: float) -> Any:
+        acting = self._acting(who, until)
         with self._lock:
-            acting = self._people.get(who)
-            if acting is None or acting.until <= time.time():
-                self._in_time(until)
-                acting = self._people[who] = self._assumed(who)
-            self._people.move_to_end(who)
-            while len(self._people) > MAX_PEOPLE:
-                self._people.popitem(last=False)
             if service not in acting.clients:
                 acting.clients[service] = self._made(acting.keys, service)
             return acting.clients[service]
+
+    def _acting(self, who: str, until: float) -> Acting:
+        with self._lock:
+            known = self._people.get(who)
+            if known is not None and known.until > time.time():
+                self._people.move_to_end(who)
+                return known
+        self._in_time(until)
+        # Not under the lock: while AWS hands out one caller's credentials, the others go on with theirs.
+        acting = self._assumed(who)
+        with self._lock:
+            self._people[who] = acting
+            self._people.move_to_end(who)
+            while len(self._people) > MAX_PEOPLE:
+                self._people.popitem(last=False)
+        return acting
 
     def _forget(self, who: str) -> None:
         with self._lock:
@@ -169,7 +179,9 @@ class AwsSession:
         asked = {"RoleArn": account.role_arn, "RoleSessionName": who, "DurationSeconds": SESSION_SECONDS}
         if account.external_id is not None:
             asked["ExternalId"] = account.external_id
-        given = self._made({}, "sts").assume_role(**asked)["Credentials"]
+        with self._lock:
+            issuer = self._made({}, "sts")
+        given = issuer.assume_role(**asked)["Credentials"]
         keys = {
             "aws_access_key_id": given["AccessKeyId"],
             "aws_secret_access_key": given["SecretAccessKey"],

@@ -31,7 +31,7 @@ notices = Table(
     Column("sent_at", Float),
     Column("problem", String(300)),
     Index("notices_by_channel", "channel", "due_at"),
-    Index("notices_by_end", "sent_at"),
+    Index("notices_by_end", "at"),
 )
 N = notices.c
 log = structlog.get_logger(__name__)
@@ -124,8 +124,9 @@ class SqlOutbox:
 
     async def prune(self) -> None:
         """See Outbox."""
+        over = and_(N.due_at.is_(None), N.at < self._clock.now() - KEPT_SECONDS)
         async with self._writer.begin() as connection:
-            await connection.execute(delete(notices).where(N.sent_at < self._clock.now() - KEPT_SECONDS))
+            await connection.execute(delete(notices).where(over))
 
     async def _end(self, notice: Notice, **values: Any) -> None:
         # Only while it is still ours: after the lease somebody else may have taken it.

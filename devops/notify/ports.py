@@ -47,5 +47,5 @@ class Outbox(Protocol):
         ...
 
     async def prune(self) -> None:
-        """Forget what was sent long ago."""
+        """Forget what was sent, or given up, long ago."""
         ...

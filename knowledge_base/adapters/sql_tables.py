@@ -77,7 +77,7 @@ def named_reader(scope: AccessScope) -> Any:
     return exists().where(
         readers.c.tenant == documents.c.tenant,
         readers.c.document_id == documents.c.id,
-        # Joined to nothing it is in no index: a document names few, and the caller may be in hundreds of groups.
+        # An expression, which no index has: a document has few labels to look at, the caller may have hundreds.
         among(readers.c.label + "", scope.labels),
     )
 

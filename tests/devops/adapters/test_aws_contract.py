@@ -13,7 +13,7 @@ from common.errors import AppError, Conflict, InvalidInput, NotFound, RateLimite
 from common.resilience.deadline import deadline
 from common.security.principal import Principal, current_principal
 from devops.adapters.aws_errors import refusal
-from devops.adapters.aws_session import AwsSession, session_name
+from devops.adapters.aws_session import Acting, AwsSession, session_name
 from devops.cloud.ports import Watched
 from devops.cloud.settings import AwsAccount
 from devops.kinds import EC2_INSTANCE, ECS_SERVICE
@@ -231,6 +231,27 @@ async def test_what_waited_for_too_long_is_not_sent() -> None:
             session._blocking("", "ec2", "reboot_instances", True, {"InstanceIds": ["i-0"]}, time.monotonic() - 1)
         assert not taken
         await session.close()
+
+
+async def test_a_caller_whose_role_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = AwsSession("shop", AwsAccount(region=REGION), None, 5.0)
+    asked, over = threading.Event(), threading.Event()
+
+    def assumed(who: str) -> Acting:
+        if who == "slow":
+            asked.set()
+            over.wait(20)
+        return Acting({})
+
+    monkeypatch.setattr(session, "_assumed", assumed)
+    ends_at = time.monotonic() + 60
+    slow = asyncio.create_task(asyncio.to_thread(session._acting, "slow", ends_at))
+    assert await asyncio.to_thread(asked.wait, 20)
+    await asyncio.to_thread(session._acting, "quick", ends_at)
+    assert not slow.done()
+    over.set()
+    assert await slow is session._people["slow"]
+    await session.close()
 
 
 def test_what_aws_refuses_is_told_without_its_internals() -> None:

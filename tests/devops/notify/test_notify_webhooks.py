@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from common.errors import SettingsError, Unavailable
 from common.security.audit import tail
 from common.security.webhook_signature import secret_bytes
 from common.settings import CommonSettings
+from devops.adapters.sql_notices import SqlOutbox, notices
 from devops.adapters.webhook_notifier import WebhookNotifier
 from devops.bootstrap_notify import build_notifiers, notify_kinds
 from devops.cli import check_notifications
@@ -135,6 +137,24 @@ async def test_what_nobody_will_ever_take_is_given_up(tmp_path: Path) -> None:
         desk.built.changes.clock.at_least(desk.built.changes.clock.now() + 90_000)
         assert await courier.carry(courier.notifiers[0]) == 0
         assert (await desk.runtime.metrics.own()).decode().count('outcome="given_up"') >= 1
+
+
+async def test_what_has_ended_is_forgotten_after_a_week_and_nothing_else(tmp_path: Path) -> None:
+    async with receiver() as receiving, bench(tmp_path, **own(receiving)) as desk:
+        for replicas in range(3):
+            await desk.plan(desk.person("olga", "operator"), desk_scale(replicas))
+        outbox, clock = desk.built.courier._outbox, desk.built.changes.clock
+        assert isinstance(outbox, SqlOutbox)
+        sent, given_up, waiting = await noticed(desk)
+        await outbox.sent(sent)
+        await outbox.give_up(given_up, "nobody takes it")
+        for days, left in ((6, 3), (8, 1)):
+            clock.at_least(waiting.at + days * 86_400)
+            await outbox.prune()
+            async with outbox._engine.connect() as connection:
+                rows = (await connection.execute(select(notices.c.id))).scalars().all()
+            assert len(rows) == left
+        assert rows == [waiting.id]
 
 
 async def test_answers_that_are_no_yes(tmp_path: Path) -> None:
