@@ -22,6 +22,8 @@ class RunningSuite:
     suite: Suite
     limits: dict[str, Any]
     """As they were at the start, which is what the platforms document."""
+    written: set[str]
+    """Platforms that have records which the seed has not."""
 
     def control(self, name: str, path: str, body: Any = None) -> Any:
         """PUT a body to a control endpoint, or without one GET it."""
@@ -37,6 +39,9 @@ class RunningSuite:
             requests.delete(f"{url}/__control/requests", timeout=10)
             self.control(name, "subscriber", {"url": None})
             self.control(name, "limits", self.limits[name])
+            if name in self.written:
+                requests.post(f"{url}/__control/reset", timeout=10).raise_for_status()
+        self.written.clear()
 
 
 class PlainHttp(HTTPAdapter):
@@ -49,6 +54,14 @@ class PlainHttp(HTTPAdapter):
 
 def _limits(platform: Platform) -> dict[str, Any]:
     return {name: {"requests": each.limit, "seconds": each.seconds} for name, each in platform.limits.items()}
+
+
+def _written(suite: Suite) -> set[str]:
+    """The names of the platforms that are written to from now on."""
+    names: set[str] = set()
+    for platform in suite.platforms:
+        platform.listeners.append(lambda change, name=platform.name: names.add(name))  # type: ignore[misc]
+    return names
 
 
 @contextmanager
@@ -68,7 +81,7 @@ def running_suite() -> Iterator[RunningSuite]:
     if not started.wait(60):
         raise RuntimeError("the simulators did not start")
     try:
-        yield RunningSuite(urls, suite, {each.name: _limits(each) for each in suite.platforms})
+        yield RunningSuite(urls, suite, {each.name: _limits(each) for each in suite.platforms}, _written(suite))
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
