@@ -1,4 +1,7 @@
-"""A frozen production that is served through its real ASGI application, and people who want to change it."""
+"""A frozen production that is served through its real ASGI application, and people who want to change it.
+
+It is a workload of the simulated cluster, or a service of an AWS account.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,6 +16,7 @@ import pytest
 from common.security.principal import Principal
 from devops.kinds import DEPLOYMENT
 from tests.common.console.console_site import Site
+from tests.support.cloud import Account
 from tests.support.operations import Served, ask, served
 
 FREEZE = [{"environment": "production", "start": "2020-01-01T00:00:00Z", "end": "2099-01-01T00:00:00Z"}]
@@ -31,6 +35,17 @@ class Scene:
     """The server, with sessions of people."""
 
     server: Served
+    folder: Path
+    account: Account | None = None
+
+    @property
+    def tool(self) -> str:
+        """Which one plans."""
+        return "update_service" if self.account else "scale_workload"
+
+    async def replicas(self) -> int:
+        """As somebody else than the server sees it."""
+        return self.account.desired()[0] if self.account else await replicas(self.folder)
 
     async def signed_in(self, who: Principal) -> httpx2.AsyncClient:
         """A browser of somebody with a key of their own."""
@@ -49,8 +64,11 @@ class Scene:
 
     async def plan(self, who: Principal = OLGA, replicas: int = 0) -> dict[str, Any]:
         """A change of high risk, with the key by which it is asked for."""
+        given: dict[str, Any] = {"namespace": "production", "name": "web-portal", "replicas": replicas}
+        if self.account:
+            given = {"ecs_cluster": "shop", "service": "web", "desired_count": replicas}
         async with self.server.client(who) as client:
-            return await ask(client, "scale_workload", namespace="production", name="web-portal", replicas=replicas)
+            return await ask(client, self.tool, **given)
 
     async def read(self, browser: httpx2.AsyncClient, change: dict[str, Any]) -> dict[str, Any]:
         answer = await browser.get(address(change), headers={"accept": "application/json"})
@@ -85,13 +103,20 @@ def address(change: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def scene(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, account: Account | None = None, /, **settings: str
+) -> AsyncIterator[Scene]:
     """Break-glass is on and production frozen, unless `settings` (DEVOPS_*) say otherwise."""
+    if account is not None:
+        for name, value in account.environment().items():
+            monkeypatch.setenv(name, value)
+        if not account.has_service():
+            account.service()
     given = {"MODE": "read-write", "BREAK_GLASS": "on", "FREEZES": json.dumps(FREEZE), **settings}
     for name, value in given.items():
         monkeypatch.setenv(f"DEVOPS_{name}", value)
     async with served(folder) as server:
-        yield Scene(server)
+        yield Scene(server, folder, account)
 
 
 async def replicas(folder: Path) -> int:

@@ -103,6 +103,13 @@ class Account:
         )
         return name
 
+    def has_service(self, name: str = "web", ecs_cluster: str = "shop") -> bool:
+        ecs = self.client("ecs")
+        listed = ecs.list_clusters()["clusterArns"]
+        if not any(arn.endswith(f"/{ecs_cluster}") for arn in listed):
+            return False
+        return bool(ecs.describe_services(cluster=ecs_cluster, services=[name])["services"])
+
     def desired(self, name: str = "web", ecs_cluster: str = "shop") -> tuple[int, str]:
         """Tasks, and the task definition."""
         [found] = self.client("ecs").describe_services(cluster=ecs_cluster, services=[name])["services"]

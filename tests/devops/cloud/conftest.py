@@ -1,16 +1,10 @@
-"""An account of its own for each test."""
+"""The adapters of an account."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.cloud import Account, Opened, new_account, own_keys
-
-
-@pytest.fixture
-def account(aws_url: str) -> Iterator[Account]:
-    with own_keys():
-        yield new_account(aws_url)
+from tests.support.cloud import Account, Opened
 
 
 @pytest.fixture
