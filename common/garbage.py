@@ -1,10 +1,12 @@
-"""The garbage collector, told that what a process loads at its start is there to stay."""
+"""Memory: the garbage collector is told what is there to stay, and the allocator what it may keep."""
 
 import contextlib
 import ctypes
 import gc
 
 _THRESHOLDS = (10_000, 10, 10)
+_M_ARENA_MAX = -8
+_ARENAS = 2
 
 
 def pause_collection() -> None:
@@ -35,3 +37,13 @@ def return_memory() -> None:
     """Give memory that is free but kept back to the system; after work that took much for a short time. glibc only."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def limit_arenas() -> None:
+    """Let threads share two pools of memory from now on; before a library starts threads of its own. glibc only.
+
+    By itself each thread gets one, up to eight a processor, and what is free in one is lost to all others: 100,000
+    chunks in LanceDB took 1.8 GB instead of 1.1.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from common.errors import SettingsError
 from common.http.credentials import Credentials, secret_headers
 from common.http.upstream import Upstream, UpstreamMetrics
+from common.resilience.breaker import BreakerLimits
 from common.settings import CommonSettings
-from knowledge_base.adapters.http_embedder import HttpEmbedder
 from knowledge_base.adapters.sentence_embedder import SentenceEmbedder
 from knowledge_base.ports import Embedder
 from knowledge_base.settings import KnowledgeBaseSettings
@@ -21,12 +21,17 @@ def build_embedder(
             install = "pip install 'triptych[sentence-transformers]'"
             raise SettingsError(f"KB_EMBEDDER=sentence-transformers needs it: {install}")
         return SentenceEmbedder(settings.embedder_model, settings.embedder_dimension)
+    # With it comes aiohttp: a sixth of the time in which a worker is ready.
+    from knowledge_base.adapters.http_embedder import HttpEmbedder
+
     upstream = Upstream(
         "embedder",
         settings.embedder_url or "",
         deadline=4 * settings.embedder_timeout_seconds,
         attempt=settings.embedder_timeout_seconds,
         max_bytes=32 * 1024 * 1024,
+        # A full batch on a slow machine is no sign of illness before its time is over.
+        breaker=BreakerLimits(slow_after=settings.embedder_timeout_seconds),
         ca_file=common.ca_file,
     )
     model, dimension = settings.embedder_model, settings.embedder_dimension

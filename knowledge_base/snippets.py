@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-import snowballstemmer
+import Stemmer
 
 from knowledge_base.stop_words import STOP_WORDS
 
@@ -60,7 +60,7 @@ def _places(text: str, word: str) -> Iterator[int]:
 
 @lru_cache(maxsize=20_000)
 def _stem(word: str) -> str:
-    return str(snowballstemmer.stemmer("english").stemWord(word))
+    return str(Stemmer.Stemmer("english").stemWord(word))
 
 
 def _marked(text: str, start: int, end: int, found: list[tuple[int, int, str]]) -> str:

@@ -10,8 +10,9 @@ from common.http.credentials import Credentials
 from common.http.upstream import Upstream, UpstreamMetrics
 from knowledge_base.documents import Vector
 
-BATCH = 64
-"""Texts of one request."""
+BATCH = 32
+"""Texts of one request: as many as Text Embeddings Inference takes by default. A server without a graphics card needs
+seconds for them."""
 AT_ONCE = 4
 """Requests for documents; a query does not wait for them."""
 MAX_CHARS = 16_000
@@ -31,6 +32,7 @@ class HttpEmbedder:
     ) -> None:
         self.model = model
         self.dimension = dimension
+        self.upstream = upstream
         self._client = ResilientClient(upstream, credentials, metrics)
         self._bulk = asyncio.Semaphore(AT_ONCE)
 

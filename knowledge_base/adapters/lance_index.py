@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import SettingsError, Unavailable
-from common.garbage import return_memory
+from common.garbage import limit_arenas, return_memory
 from common.security.access import Access, AccessScope
 from knowledge_base.adapters.imports import ONE_AT_A_TIME
 from knowledge_base.adapters.lance_filter import STILL, facts_json, literal, microseconds, where
 from knowledge_base.adapters.lance_turn import WriterTurn
-from knowledge_base.adapters.lance_upkeep import create_indices, is_untidy, tidy
+from knowledge_base.adapters.lance_upkeep import create_indices, index_vectors, is_untidy, tidy
 from knowledge_base.adapters.query_words import query_words
 from knowledge_base.chunking import embedding_text
 from knowledge_base.documents import Hit, IndexedChunk, Validity, Vector
@@ -137,7 +137,9 @@ class LanceIndex:
     async def tidy(self, at_once: bool) -> None:
         """See ChunkIndex."""
         if self._table is not None and (at_once or await self._retried(is_untidy)):
-            await self._written(tidy)
+            if await self._written(tidy):
+                # Without the writer's turn, as nobody should wait for it: rights change while it goes on.
+                await self._retried(index_vectors)
             # 300 of 1,200 MB in 100,000 chunks.
             await asyncio.to_thread(return_memory)
 
@@ -228,6 +230,7 @@ class LanceIndex:
 
 def _load() -> Any:
     with ONE_AT_A_TIME:
+        limit_arenas()
         import lancedb
 
     return lancedb

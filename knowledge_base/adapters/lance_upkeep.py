@@ -46,8 +46,8 @@ async def is_untidy(table: Any) -> bool:
     return small > TOO_MANY_PARTS or await _wants_vector_index(table, await _vector_indices(table))
 
 
-async def tidy(table: Any) -> None:
-    """Merge small files, bring the indices up to date, index the vectors of a large table."""
+async def tidy(table: Any) -> bool:
+    """Merge small files, bring the indices up to date; whether `index_vectors` is to follow."""
     indices = await _vector_indices(table)
     renewed = await _wants_vector_index(table, indices)
     if renewed:
@@ -55,8 +55,7 @@ async def tidy(table: Any) -> None:
         for name in indices:
             await table.drop_index(name)
     await table.optimize(cleanup_older_than=KEPT)
-    if renewed:
-        await _index_vectors(table)
+    return renewed
 
 
 async def _wants_vector_index(table: Any, there: Mapping[str, int]) -> bool:
@@ -71,8 +70,11 @@ async def _vector_indices(table: Any) -> dict[str, int]:
     return {each.name: each.num_segments for each in await table.list_indices() if each.name.startswith(VECTOR_INDEX)}
 
 
-async def _index_vectors(table: Any) -> None:
-    """Partitions of vectors with eight bits a dimension; queries compare the best ones again, exactly."""
+async def index_vectors(table: Any) -> None:
+    """Partitions of vectors with eight bits a dimension; queries compare the best ones again, exactly.
+
+    Takes seconds for 100,000 chunks. What is written meanwhile is in no index, and compared as it is.
+    """
     from lancedb.index import IvfSq
 
     config = IvfSq(distance_type="cosine", max_iterations=TRAINING_ROUNDS, sample_rate=TRAINING_SAMPLE)

@@ -42,9 +42,9 @@ def _stems(text: str) -> list[str]:
 
 @lru_cache(maxsize=50_000)
 def _stem(word: str) -> str:
-    import snowballstemmer
+    import Stemmer
 
-    return str(snowballstemmer.stemmer("english").stemWord(word))
+    return str(Stemmer.Stemmer("english").stemWord(word))
 
 
 def _place(stem: str) -> int:

@@ -1,6 +1,7 @@
 """Search in a large knowledge base whose rights have changed a thousand times."""
 
 import asyncio
+import os
 import random
 import tempfile
 import time
@@ -52,6 +53,8 @@ class Measured:
     searches: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CALLERS})
     steps: dict[str, list[Mapping[str, float]]] = field(default_factory=lambda: {name: [] for name in CALLERS})
     recall: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CALLERS})
+    processor: list[float] = field(default_factory=list)
+    """Of a search without groups, all threads together."""
     flat: list[float] = field(default_factory=list)
     """Vector searches of LanceDB alone, without an index, a filter or texts."""
     chunks: int = 0
@@ -129,9 +132,11 @@ async def _ask(
         for done, question in enumerate(questions, start=1):
             for name, caller in CALLERS.items():
                 # The embedder remembers texts, so each asks in words of his own.
-                started = time.perf_counter()
+                started, processor = time.perf_counter(), time.process_time()
                 await search.search(f"{question} ({name})", caller)
                 measured.searches[name].append(time.perf_counter() - started)
+                if caller is ALONE:
+                    measured.processor.append(time.process_time() - processor)
                 if done % 4 == 0:
                     await _look_closer(knowledge_base, world, question, name, measured)
             progress(done)
@@ -183,9 +188,12 @@ def _steps(measured: Measured) -> Table:
 def _limit(measured: Measured) -> str:
     step = {name: median(each.get(name, 0) for each in measured.steps["no groups"]) for name in STEPS}
     one_after_the_other = step["embedding"] + step["vector"] + step["catalogue"]
+    processor, cores = median(measured.processor) * 1000, len(os.sched_getaffinity(0))
     return (
-        f"The question's vector, LanceDB's search for its neighbours and the look at the catalogue need each other's "
-        f"answers: {one_after_the_other:.0f} of {step['all']:.0f} ms, while the search for words takes the other core."
+        f"A search takes {processor:.0f} ms of processor, so that {cores} cores need {processor / cores:.0f} ms in "
+        f"whatever order. The question's vector, LanceDB's search for its neighbours and the look at the catalogue "
+        f"need each other's answers: {one_after_the_other:.0f} of {step['all']:.0f} ms, while the search for words "
+        "takes another core."
     )
 
 

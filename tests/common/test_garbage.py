@@ -1,7 +1,10 @@
 import gc
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
+
+import pytest
 
 
 def in_a_process_of_its_own(code: str) -> str:
@@ -62,3 +65,29 @@ def test_memory_that_is_free_goes_back_to_the_system() -> None:
         print(resident() <= before)
     """
     assert in_a_process_of_its_own(code) == "True"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+@pytest.mark.parametrize(("limited", "fewest", "most"), [(True, 1, 2), (False, 5, 99)])
+def test_threads_share_memory(limited: bool, fewest: int, most: int, tmp_path: Path) -> None:
+    program = """
+        import ctypes, sys, threading
+        from common.garbage import limit_arenas
+        if sys.argv[1] == "True":
+            limit_arenas()
+        libc, all_here = ctypes.CDLL(None), threading.Barrier(8)
+        libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+        def work():
+            all_here.wait()
+            libc.malloc(100_000)
+            all_here.wait()
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+        libc.malloc_info(0, file)
+        libc.fclose(file)
+    """
+    told = tmp_path / "malloc.xml"
+    subprocess.run([sys.executable, "-c", dedent(program), str(limited), str(told)], check=True, timeout=60)
+    assert fewest <= told.read_text().count("<heap nr=") <= most

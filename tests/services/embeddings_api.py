@@ -10,7 +10,7 @@ from aiohttp import web
 from knowledge_base.adapters.onnx_embedder import OnnxEmbedder
 
 KEY = "sk-embeddings-test"
-MAX_INPUTS = 64
+MAX_INPUTS = 32
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,10 @@ async def each_way(index: ChunkIndex, restriction: Restriction, limit: int = 100
     ]
     if isinstance(index, BothAtOnce):
         both = await index.search_both("pump", vector(1), restriction, limit)
-        assert [*both] == found
+        # All but the scores: a merge between two searches takes removed chunks out of the statistics of words.
+        assert [[replace(hit, score=0.0) for hit in hits] for hits in both] == [
+            [replace(hit, score=0.0) for hit in hits] for hits in found
+        ]
     return found
 
 

@@ -122,6 +122,9 @@ async def test_the_settings_choose_it(api: EmbeddingsApi, monkeypatch: pytest.Mo
     settings = load_settings(KnowledgeBaseSettings, **given)
     embedder = build_embedder(CommonSettings(), settings)
     assert len(await embedder.embed(["pump"])) == 1
+    assert isinstance(embedder, HttpEmbedder)
+    # Ten full batches that take their time are no outage.
+    assert embedder.upstream.breaker.slow_after == embedder.upstream.attempt == settings.embedder_timeout_seconds
     await embedder.close()
 
 

@@ -1,13 +1,15 @@
 """What keeps a large or much changed table fast, and that answers stay what they are."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from common.security.access import Access, AccessScope
-from knowledge_base.adapters import lance_upkeep
+from knowledge_base.adapters import lance_index, lance_turn, lance_upkeep
 from knowledge_base.adapters.lance_index import LanceIndex
 from knowledge_base.documents import Chunk, Hit, IndexedChunk
 from knowledge_base.filters import Restriction
@@ -75,6 +77,30 @@ async def test_a_vector_index_comes_with_size_is_trained_again_with_growth_and_a
     [hit] = await index.search_vector(everything[0].vector, ANN, 1)
     assert hit.score == pytest.approx(1.0, abs=1e-5)  # of the vector itself, not of its eight bits
     await index.close()
+
+
+async def test_rights_change_while_the_vectors_are_indexed(
+    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, beside = LanceIndex(tmp_path, DIMENSION), LanceIndex(tmp_path, DIMENSION)
+    everything = rows(0, ROWS)
+    await index.add(everything)
+
+    async def meanwhile(table: Any) -> None:
+        indexing = asyncio.create_task(lance_upkeep.index_vectors(table))
+        async with asyncio.timeout(lance_turn.PATIENCE_SECONDS / 2):
+            await beside.set_access("acme", "d0", Access("restricted"))
+        await indexing
+        await beside.set_access("acme", "d2", Access("restricted"))
+
+    monkeypatch.setattr(lance_index, "index_vectors", meanwhile)
+    await index.tidy(at_once=True)
+    assert await trained_on(index) == [ROWS]
+    for reader in (index, beside):
+        for closed in (0, 2):
+            assert f"d{closed}" not in ids(await reader.search_vector(everything[closed].vector, ANN, 3))
+        assert ids(await reader.search_vector(everything[4].vector, ANN, 1)) == ["d4"]
+        await reader.close()
 
 
 async def test_many_rounds_of_tidying_leave_few_segments_and_files(tmp_path: Path, small: None) -> None:
