@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import structlog
@@ -51,8 +51,7 @@ class Request:
     """A POST that only reads, or that carries a key by which the server knows a repetition."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Status, headers and whole body."""
 
     status: int
@@ -121,6 +120,8 @@ class ResilientClient:
         self._budget.earn()
         attempt = 1
         outcome = await self._authenticated(call)
+        if isinstance(outcome, Answer) and outcome.status < 300:
+            return outcome
         while self._worth_another(request, outcome, attempt):
             self._meter.retries.inc()
             await asyncio.sleep(min(backoff(attempt, self.upstream.retries), call.left))

@@ -22,8 +22,22 @@ _INSTRUCTION = re.compile(
 )
 """Of text without capitals."""
 _SIGNS = (
-    *("ignore ", "disregard ", "you are now ", "system prompt", "instructions", "not tell", "not inform", "not mention"),
-    *("note ", "message ", "assistant, before you", "system>", "assistant>", "tool_result>", "_call", "<!--"),
+    "ignore ",
+    "disregard ",
+    "you are now ",
+    "system prompt",
+    "instructions",
+    "not tell",
+    "not inform",
+    "not mention",
+    "note ",
+    "message ",
+    "assistant, before you",
+    "system>",
+    "assistant>",
+    "tool_result>",
+    "_call",
+    "<!--",
 )
 """Each that `_INSTRUCTION` finds has one of these, and to look for them takes a tenth of the time."""
 

