@@ -90,6 +90,11 @@ class Clusters:
             visible = [name for name in names if self._scope.sees(principal, cluster.name, name)]
             raise not_found("namespace", namespace, visible)
 
+    async def visible(self, cluster: Cluster, principal: Principal) -> list[str]:
+        """Names of the namespaces that the caller sees, in order."""
+        names = await self._namespaces(cluster)
+        return sorted(name for name in names if self._scope.sees(principal, cluster.name, name))
+
     def sees(self, principal: Principal, cluster: Cluster, namespace: str) -> bool:
         """Guards rows that came from a question over all namespaces."""
         return self._scope.sees(principal, cluster.name, namespace)

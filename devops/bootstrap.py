@@ -15,8 +15,10 @@ from devops.adapters.kubernetes_cluster import KubernetesCluster
 from devops.adapters.prometheus import Prometheus
 from devops.adapters.simulated.alerts import SimulatedAlerts
 from devops.adapters.simulated.cluster import SimulatedCluster
+from devops.adapters.simulated.history import SimulatedHistory
 from devops.alerts import Alerts, AlertSource
 from devops.bootstrap_cloud import Cloud, build_cloud
+from devops.budget import Budgets, Objective
 from devops.cursors import Cursors
 from devops.details import Details
 from devops.diagnosis.gather import Gatherer
@@ -45,6 +47,7 @@ class Devops:
     logs: Logs
     events: Events
     metrics: Metrics
+    budgets: Budgets
     alerts: Alerts
     gatherer: Gatherer
     live_logs: LiveLogs
@@ -63,6 +66,7 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -
     details = Details(clusters)
     logs = Logs(clusters, details, settings.max_log_bytes)
     alerts = Alerts(clusters, details, _alert_source(backends, history))
+    past = history or _simulated_history(backends)
     return Devops(
         settings=settings,
         backends=backends,
@@ -72,7 +76,8 @@ def build_devops(common: CommonSettings, settings: DevopsSettings, keys: Keys) -
         details=details,
         logs=logs,
         events=Events(clusters, cursors),
-        metrics=Metrics(clusters, details, history),
+        metrics=Metrics(clusters, details, past),
+        budgets=Budgets(clusters, past, Objective(settings.objective, settings.objective_days)),
         alerts=alerts,
         gatherer=Gatherer(details, logs, alerts),
         live_logs=LiveLogs(clusters, logs, cursors, settings.impersonate),
@@ -88,12 +93,21 @@ def _alert_source(
     return history or (SimulatedAlerts(simulated) if simulated else None)
 
 
+def _simulated_history(backends: Sequence[SimulatedCluster | KubernetesCluster]) -> SimulatedHistory | None:
+    simulated = next((cluster for cluster in backends if isinstance(cluster, SimulatedCluster)), None)
+    return SimulatedHistory(simulated) if simulated else None
+
+
 def _history(settings: DevopsSettings) -> Prometheus | None:
     if settings.prometheus_url is None:
         return None
     token = settings.prometheus_token
     return Prometheus(
-        settings.prometheus_url, token.get_secret_value() if token else None, settings.request_timeout_seconds
+        settings.prometheus_url,
+        token.get_secret_value() if token else None,
+        settings.request_timeout_seconds,
+        settings.requests_metric,
+        settings.requests_status_label,
     )
 
 

@@ -1,6 +1,5 @@
 """Tools that change clusters. They exist in read-write mode only; each returns a change that waits for its yes."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastmcp import Context, FastMCP
@@ -22,6 +21,7 @@ from devops.change_answers import (
 )
 from devops.changes.applying import DELETABLE, deletable
 from devops.changes.change import Change
+from devops.changes.clock import planned_at
 from devops.changes.operations import Cordon, Delete, Drain, Operation, Restart, Scale, SetImage
 from devops.changes.service import Changes
 from devops.changes.states import State
@@ -122,8 +122,7 @@ def _add_workload_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
     ) -> ChangeShown | InputRequiredResult:
         """Plan to replace all pods of a workload, a few at a time. It helps against a state that went bad in memory;
         it does not help if diagnose names a wrong image, setting or limit."""
-        operation = Restart(at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        return await tools.request(context, cluster, KINDS[kind], namespace, name, operation)
+        return await tools.request(context, cluster, KINDS[kind], namespace, name, Restart(at=planned_at()))
 
     @server.tool(title="Set an image", annotations=CHANGES)
     async def set_image(

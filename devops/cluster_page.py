@@ -8,9 +8,11 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from common.console.page import HOME, Page, Visit
+from common.console.templating import percent
 from common.errors import AppError
 from devops.answers import shown
 from devops.bootstrap import Devops
+from devops.budget import Budget
 from devops.changes.service import Changes
 from devops.detail_answers import AlertEntry, alert_entry
 from devops.kinds import Kind
@@ -35,6 +37,25 @@ class AlertPanel:
     failed: str = ""
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A line of a plot: how wide, of what."""
+
+    label: str
+    address: str
+    widths: tuple[float, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class BudgetPanel:
+    """Error budgets, or why there are none to see."""
+
+    known: bool
+    bars: Sequence[Bar] = ()
+    failed: str = ""
+
+
 @dataclass
 class Health:
     """Workloads of a namespace."""
@@ -46,16 +67,6 @@ class Health:
     @property
     def all(self) -> int:
         return self.good + self.bad
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A line of a plot: how wide, of what."""
-
-    label: str
-    address: str
-    widths: tuple[float, ...]
-    text: str
 
 
 def cluster_page(devops: Devops, changes: Changes | None) -> Page:
@@ -78,9 +89,12 @@ def cluster_page(devops: Devops, changes: Changes | None) -> Page:
             health=health_bars(found.items, found.cluster.name),
             restarts=restart_bars([row for _, row in pods.items], found.cluster.name),
             broken=[
-                {"kind": kind.name, "row": row, "address": live(found.cluster.name, row.namespace, workload=row.name)}
+                {"kind": kind.name, "row": row, "address": workload(found.cluster.name, row.namespace, row.name)}
                 for kind, row in broken
             ],
+            budget=await error_budgets(devops, visit, found.cluster),
+            objective=devops.budgets.objective,
+            metric=devops.settings.requests_metric,
             warnings=events.items,
             alerts=await active_alerts(devops, visit, found.cluster),
             width=WIDTH,
@@ -89,6 +103,26 @@ def cluster_page(devops: Devops, changes: Changes | None) -> Page:
         )
 
     return Page("/cluster", "Cluster", "console:cluster", cluster, order=10)
+
+
+async def error_budgets(devops: Devops, visit: Visit, cluster: Cluster) -> BudgetPanel:
+    """Of the namespaces that the visitor sees; that they cannot be counted stops nothing else of the page."""
+    if not devops.budgets.are_known:
+        return BudgetPanel(known=False)
+    try:
+        found = await devops.budgets.of_cluster(visit.principal, cluster)
+    except AppError as error:
+        return BudgetPanel(known=True, failed=error.message)
+    return BudgetPanel(True, [budget_bar(each, cluster.name) for each in found])
+
+
+def budget_bar(budget: Budget, cluster: str) -> Bar:
+    """What is left and what was spent; a budget that is overspent is spent."""
+    left = min(1.0, max(0.0, budget.left))
+    said = f"{percent(left)} left" if budget.left >= 0 else f"overspent by {percent(-budget.left)}"
+    burn = "" if budget.burn is None else f", burns at {budget.burn:.2g}"
+    address = workloads(cluster, budget.namespace)
+    return Bar(budget.namespace, address, (round(left * WIDTH, 1), round((1 - left) * WIDTH, 1)), said + burn)
 
 
 async def active_alerts(devops: Devops, visit: Visit, cluster: Cluster) -> AlertPanel:
@@ -120,7 +154,7 @@ def health_bars(items: Sequence[tuple[Kind, Row]], cluster: str) -> list[Bar]:
     return [
         Bar(
             each.namespace,
-            live(cluster, each.namespace, show="events"),
+            workloads(cluster, each.namespace),
             (round(each.good * unit, 1), round(each.bad * unit, 1)),
             f"{each.good} healthy, {each.bad} broken",
         )
@@ -147,3 +181,13 @@ def restart_bars(rows: Sequence[Row], cluster: str) -> list[Bar]:
 def live(cluster: str, namespace: str, **what: str) -> str:
     """The address where its log lines or events are followed."""
     return f"{HOME}/live?{urlencode({'cluster': cluster, 'namespace': namespace, **what})}"
+
+
+def workloads(cluster: str, namespace: str) -> str:
+    """The address of the list of a namespace."""
+    return f"{HOME}/workloads?{urlencode({'cluster': cluster, 'namespace': namespace})}"
+
+
+def workload(cluster: str, namespace: str, name: str) -> str:
+    """The address of one workload."""
+    return f"{HOME}/workloads/{namespace}/{name}?{urlencode({'cluster': cluster})}"

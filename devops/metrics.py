@@ -12,7 +12,7 @@ from devops.kinds import POD
 from devops.ports import Cluster, Manifest, Query, Usage
 from devops.quantities import parse_quantity
 
-Metric = Literal["cpu", "memory", "restarts", "network_received"]
+Metric = Literal["cpu", "memory", "restarts", "network_received", "errors"]
 MAX_PODS = 200
 POINTS = 60
 
@@ -48,6 +48,11 @@ class Metrics:
         self._clusters = clusters
         self._details = details
         self._history = history
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anybody can go back in time."""
+        return self._history is not None
 
     async def _pods(
         self, principal: Principal, cluster_name: str | None, namespace: str, workload: str | None

@@ -39,6 +39,8 @@ from devops.change_frame import change_frame
 from devops.change_tools import ChangeTools, add_change_tools
 from devops.changed import ChangedHere
 from devops.cloud.change_tools import add_cloud_change_tools
+from devops.cloud.pages import cloud_pages
+from devops.cloud.plan_pages import cloud_plan_pages
 from devops.cloud.tools import add_cloud_tools
 from devops.cluster_page import cluster_page
 from devops.console import STATIC, TEMPLATES, ChangePages
@@ -63,6 +65,8 @@ from devops.prompts import add_prompts
 from devops.rollout_pages import RolloutPages
 from devops.runbooks import add_runbooks
 from devops.settings import DevopsSettings
+from devops.workload_pages import WorkloadPages
+from devops.workload_plan_pages import workload_plan_pages
 
 NAME = "devops"
 POLICIES = [Path(__file__).parent / "policies" / "tools.cedar"]
@@ -111,11 +115,17 @@ def build(common: CommonSettings, base_url: str, stdio: bool = False) -> Served:
             add_cloud_change_tools(server, tools)
     server.add_transform(ShortSchemas())
     live = LivePages(devops)
-    pages = [cluster_page(devops, built.changes if built else None), *live.pages()]
+    reading = devops.cloud.reading if devops.cloud else None
+    cloud = cloud_pages(reading, settings.max_log_bytes, built is not None)
+    pages = [cluster_page(devops, built.changes if built else None), *live.pages(), *cloud]
+    pages += WorkloadPages(devops, built is not None).pages()
     frame: FrameOf = no_frame
     if built is not None:
         pages += [*ChangePages(built.changes).pages(), *GlassPages(built.changes).pages()]
         pages += [*RolloutPages(built.changes, live).pages(), *FreezePages(built.changes).pages()]
+        pages += workload_plan_pages(built.changes)
+        if devops.cloud is not None:
+            pages += cloud_plan_pages(built.changes)
         frame = change_frame(built.changes, runtime.policy.allows)
     routes = console_routes(runtime, pages, [TEMPLATES], [STATIC], frame)
     return Served(build_app(server, runtime, base_url, routes), server, runtime)

@@ -32,6 +32,20 @@ class DevopsSettings(Settings):
         None, description="Prometheus for get_metrics over time and for alerts; unset: current use only, no alerts"
     )
     prometheus_token: SecretStr | None = Field(None, description="bearer token for Prometheus")
+    objective: float = Field(
+        0.999, gt=0.5, lt=1, description="share of requests that must succeed; the rest is the error budget"
+    )
+    objective_days: int = Field(30, ge=1, le=90, description="days over which the error budget counts")
+    requests_metric: str = Field(
+        "http_requests_total",
+        pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]{0,199}$",
+        description="counter of requests in Prometheus, with the labels namespace and pod",
+    )
+    requests_status_label: str = Field(
+        "code",
+        pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,99}$",
+        description="its label with the HTTP status; 5xx is an error",
+    )
     aws: Literal["off", "on"] = Field("off", description="on: the accounts of DEVOPS_AWS_ACCOUNTS can be read, too")
     aws_accounts: dict[AccountName, AwsAccount] = Field(
         {},

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from common.errors import NotFound
 from devops.adapters.aws_session import AwsSession
 from devops.cloud.ports import (
     Alarm,
@@ -61,6 +62,14 @@ class AwsAccountReader:
         found = [_instance(each) for group in answer["Reservations"] for each in group["Instances"]]
         return Page(found, answer.get("NextToken"))
 
+    async def instance(self, instance: str) -> Instance:
+        """See CloudAccount."""
+        answer = await self._session.read("ec2", "describe_instances", InstanceIds=[instance])
+        found = [_instance(each) for group in answer["Reservations"] for each in group["Instances"]]
+        if not found:
+            raise NotFound(f"There is no instance {instance} in {self.name}.", "list_instances has them.")
+        return found[0]
+
     async def ecs_clusters(self) -> Sequence[str]:
         """See CloudAccount."""
         found: list[str] = []
@@ -84,6 +93,13 @@ class AwsAccountReader:
             answer = await self._session.read("ecs", "describe_services", cluster=ecs_cluster, services=some)
             found += [_service(ecs_cluster, each) for each in answer["services"]]
         return Page(found, listed.get("nextToken"))
+
+    async def service(self, ecs_cluster: str, name: str) -> Service:
+        """See CloudAccount."""
+        answer = await self._session.read("ecs", "describe_services", cluster=ecs_cluster, services=[name])
+        if not answer["services"]:
+            raise NotFound(f"There is no service {name} in {ecs_cluster} of {self.name}.", "list_services has them.")
+        return _service(ecs_cluster, answer["services"][0])
 
     async def alarms(self, firing: bool, limit: int, token: str | None) -> Page[Alarm]:
         """See CloudAccount."""

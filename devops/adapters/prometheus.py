@@ -1,11 +1,11 @@
-"""Prometheus' HTTP API: `/api/v1/query_range` and `/api/v1/alerts`.
+"""Prometheus' HTTP API: `/api/v1/query_range`, `/api/v1/query` and `/api/v1/alerts`.
 
 Queries are built here from checked names; nobody can send one.
 """
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from common.http.credentials import FixedHeaders
 from common.http.upstream import Upstream
 from common.security.redaction import redact
 from devops.alerts import Alert
+from devops.budget import Counted
 from devops.metrics import POINTS, Metric, Series
 
 T = TypeVar("T")
@@ -23,7 +24,9 @@ QUERIES: dict[Metric, str] = {
     "memory": 'sum by (pod) (container_memory_working_set_bytes{{{where},container!=""}})',
     "restarts": "sum by (pod) (kube_pod_container_status_restarts_total{{{where}}})",
     "network_received": "sum by (pod) (rate(container_network_receive_bytes_total{{{where}}}[5m]))",
+    "errors": "sum by (pod) (rate({requests}{{{where},{failed}}}[5m]))",
 }
+COUNT = "sum by (namespace) (increase({requests}{{{where}}}[{seconds}s]))"
 MAX_SERIES = 50
 MAX_ALERTS = 2000
 MAX_SUMMARY = 500
@@ -34,7 +37,16 @@ INACTIVE = "inactive"
 class Prometheus:
     """The history of pods, and active alerts."""
 
-    def __init__(self, url: str, token: str | None, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        timeout_seconds: float,
+        requests: str = "http_requests_total",
+        status_label: str = "code",
+    ) -> None:
+        self._requests = requests
+        self._failed = f'{status_label}=~"5.."'
         # Whoever runs this server names it: it is usually in the own network.
         upstream = Upstream(
             "Prometheus", url, timeout_seconds, attempt=timeout_seconds, max_bytes=MAX_BYTES, allow_private=True
@@ -46,7 +58,8 @@ class Prometheus:
         """One series for each pod."""
         # Names of pods hold nothing but letters, digits, dashes and dots.
         names = "|".join(name.replace(".", "[.]") for name in pods[:MAX_SERIES])
-        query = QUERIES[metric].format(where=f'namespace="{namespace}",pod=~"{names}"')
+        where = f'namespace="{namespace}",pod=~"{names}"'
+        query = QUERIES[metric].format(where=where, requests=self._requests, failed=self._failed)
         end = time.time()
         step = max(15, minutes * 60 // POINTS)
         form = {"query": query, "start": f"{end - minutes * 60:.0f}", "end": f"{end:.0f}", "step": str(step)}
@@ -55,6 +68,21 @@ class Prometheus:
             return await self._ask(request, lambda data: list(map(_series, data["result"][:MAX_SERIES])))
         except AppError as error:
             raise Unavailable(error.message, "Ask without `minutes`.") from None
+
+    async def counted(self, namespaces: Sequence[str], seconds: int) -> Mapping[str, Counted]:
+        """See Requests."""
+        where = f'namespace=~"{"|".join(namespaces)}"'
+        every, failed = [
+            await self._counted(COUNT.format(requests=self._requests, where=asked, seconds=seconds))
+            for asked in (where, f"{where},{self._failed}")
+        ]
+        return {name: (count, failed.get(name, 0.0)) for name, count in every.items()}
+
+    async def _counted(self, query: str) -> Mapping[str, float]:
+        request = Request("POST", "api/v1/query", form={"query": query}, repeatable=True)
+        return await self._ask(
+            request, lambda data: {each["metric"]["namespace"]: float(each["value"][1]) for each in data["result"]}
+        )
 
     async def active(self) -> Sequence[Alert]:
         """See AlertSource."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 class SteadyClock:
@@ -19,3 +20,8 @@ class SteadyClock:
     def at_least(self, moment: float) -> None:
         """Another process has seen this moment already."""
         self._offset = max(self._offset, moment - time.monotonic())
+
+
+def planned_at() -> str:
+    """Now, as operations carry it that leave no other trace."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

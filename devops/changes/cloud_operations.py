@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.errors import Conflict, InvalidInput
 from common.security.redaction import redact
 from common.security.untrusted import untrusted
+from devops.changes.clock import planned_at
 from devops.ports import Manifest
 
 MAX_TASKS = 1000
@@ -101,6 +102,14 @@ class UpdateService(_Operation):
         counted = self.desired_count is None or spec["replicas"] == self.desired_count
         defined = self.task_definition is None or spec["taskDefinition"] == self.task_definition
         return self.redeployed_at is None and counted and defined
+
+
+def service_update(desired_count: int | None, task_definition: str | None, redeploy: bool) -> UpdateService:
+    """What somebody asks for. Raises InvalidInput if that is nothing."""
+    if desired_count is None and task_definition is None and not redeploy:
+        raise InvalidInput("Nothing is to be changed.", "Give desired_count, task_definition or redeploy.")
+    at = planned_at() if redeploy else None
+    return UpdateService(desired_count=desired_count, task_definition=task_definition, redeployed_at=at)
 
 
 CloudOperation: TypeAlias = StartInstance | StopInstance | RebootInstance | UpdateService

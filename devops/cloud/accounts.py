@@ -34,5 +34,9 @@ class Accounts:
             raise not_found("account", name, visible)
         return visible[name]
 
+    def visible(self, who: Principal) -> Sequence[CloudAccount]:
+        """Those that this person sees, the first one first."""
+        return [account for name, account in self._accounts.items() if self.sees(who, name)]
+
     def __contains__(self, name: str) -> bool:
         return name in self._accounts

@@ -105,13 +105,13 @@ def shown(account: CloudAccount) -> str:
 
 def instance_list(page: CloudPage[Instance]) -> InstanceList:
     return InstanceList(
-        account=shown(page.account), items=[_instance(each) for each in page.items], next_cursor=page.next_cursor
+        account=shown(page.account), items=[instance_entry(each) for each in page.items], next_cursor=page.next_cursor
     )
 
 
 def service_list(page: CloudPage[Service]) -> ServiceList:
     return ServiceList(
-        account=shown(page.account), items=[_service(each) for each in page.items], next_cursor=page.next_cursor
+        account=shown(page.account), items=[service_entry(each) for each in page.items], next_cursor=page.next_cursor
     )
 
 
@@ -162,7 +162,8 @@ def _suspicious(texts: Iterable[str]) -> bool:
     return any(untrusted(text, MAX_VALUE).suspicious for text in texts)
 
 
-def _instance(item: Instance) -> InstanceEntry:
+def instance_entry(item: Instance) -> InstanceEntry:
+    """One of the list."""
     name = item.tags.get("Name", "")
     tags, suspicious = _tags({key: value for key, value in item.tags.items() if key != "Name"})
     return InstanceEntry(
@@ -178,7 +179,8 @@ def _instance(item: Instance) -> InstanceEntry:
     )
 
 
-def _service(item: Service) -> ServiceEntry:
+def service_entry(item: Service) -> ServiceEntry:
+    """One of the list."""
     reason = _clean(item.reason)
     return ServiceEntry(
         ecs_cluster=item.cluster,

@@ -1,17 +1,16 @@
 """Tools that change cloud accounts, in read-write mode; each returns a change that waits for its yes."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastmcp import Context, FastMCP
 from mcp.types import InputRequiredResult
 from pydantic import Field
 
-from common.errors import InvalidInput
 from common.security.principal import current_principal
 from devops.change_answers import ChangeShown
 from devops.change_tools import CHANGES, ChangeTools
-from devops.changes.cloud_operations import MAX_TASKS, RebootInstance, StartInstance, StopInstance, UpdateService
+from devops.changes.clock import planned_at
+from devops.changes.cloud_operations import MAX_TASKS, RebootInstance, StartInstance, StopInstance, service_update
 from devops.changes.operations import Operation
 from devops.cloud.names import EcsName, InstanceId, TaskDefinition
 from devops.cloud.tools import Account
@@ -52,7 +51,7 @@ def _add_instance_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
         instance: InstanceId, context: Context, account: Account = None
     ) -> ChangeShown | InputRequiredResult:
         """Plan to reboot a running EC2 instance."""
-        return await turned(context, account, instance, RebootInstance(at=_now()))
+        return await turned(context, account, instance, RebootInstance(at=planned_at()))
 
 
 def _add_service_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
@@ -67,18 +66,8 @@ def _add_service_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
         account: Account = None,
     ) -> ChangeShown | InputRequiredResult:
         """Plan a change of an ECS service: tasks, task definition, or new tasks of the same one."""
-        if desired_count is None and task_definition is None and not redeploy:
-            raise InvalidInput("Nothing is to be changed.", "Give desired_count, task_definition or redeploy.")
-        operation = UpdateService(
-            desired_count=desired_count,
-            task_definition=task_definition,
-            redeployed_at=_now() if redeploy else None,
-        )
+        operation = service_update(desired_count, task_definition, redeploy)
         who = current_principal.get()
         return await tools.asked(
             context, lambda: tools.changes.request_cloud(who, account, ECS_SERVICE, ecs_cluster, service, operation)
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

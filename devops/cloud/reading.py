@@ -62,6 +62,18 @@ class CloudReading:
 
         return await self._page(who, seen, ["instances", state, name], cursor, ask)
 
+    async def instance(self, who: Principal, account: str | None, instance: str) -> tuple[CloudAccount, Instance]:
+        """One of them. Raises NotFound."""
+        seen = self.accounts.named(who, account)
+        return seen, await seen.instance(instance)
+
+    async def service(
+        self, who: Principal, account: str | None, ecs_cluster: str, service: str
+    ) -> tuple[CloudAccount, Service]:
+        """One of them. Raises NotFound."""
+        seen = self.accounts.named(who, account)
+        return seen, await seen.service(ecs_cluster, service)
+
     async def services(
         self, who: Principal, account: str | None, ecs_cluster: str | None, limit: int, cursor: str | None
     ) -> CloudPage[Service]:
@@ -107,6 +119,11 @@ class CloudReading:
         if metric not in known:
             raise InvalidInput(f"It has no metric {metric}.", f"It has: {', '.join(sorted(known))}.")
         return seen, await seen.series(metric, of, minutes)
+
+    async def log_groups(self, who: Principal, account: str | None) -> tuple[CloudAccount, Sequence[str]]:
+        """Names of the first of them."""
+        seen = self.accounts.named(who, account)
+        return seen, await seen.log_groups(MAX_GROUPS)
 
     async def log_lines(
         self, who: Principal, account: str | None, group: str, minutes: int, tail: int

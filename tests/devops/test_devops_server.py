@@ -193,8 +193,10 @@ async def test_nodes_events_and_metrics(ops: Served) -> None:
         assert times == sorted(times, reverse=True)
         use = await ask(alice, "get_metrics", namespace=PRODUCTION, workload="report-worker")
         assert len(use["items"]) == 3 and {item["memory_limit"] for item in use["items"]} == {"1024Mi"}
-        with pytest.raises(Exception, match="DEVOPS_PROMETHEUS_URL is not set"):
-            await ask(alice, "get_metrics", namespace=PRODUCTION, workload="report-worker", minutes=30)
+        past = {"namespace": PRODUCTION, "workload": "report-worker", "minutes": 30}
+        for metric in ("cpu", "memory", "restarts", "network_received", "errors"):
+            answer = await ask(alice, "get_metrics", **past, metric=metric)
+            assert len(answer["history"]) == 3 and all(len(each["points"]) > 50 for each in answer["history"]), metric
 
 
 async def test_every_answer_says_that_the_cluster_is_simulated(ops: Served) -> None:
