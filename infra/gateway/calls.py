@@ -14,7 +14,7 @@ from infra.gateway.answer import Answer, Refusal
 from infra.gateway.asking import era_of
 from infra.gateway.caller import Caller
 from infra.gateway.domains import Domains, Route
-from infra.gateway.forward import Outgoing, Trace, forward
+from infra.gateway.forward import ClientStalled, Outgoing, Trace, forward
 from infra.gateway.gone import ClientGone, until_gone
 from infra.gateway.lists import Lists
 from infra.gateway.messages import Message
@@ -57,6 +57,10 @@ class Calls:
             await answer.fail(str(error))
         except ClientGone:
             call.outcome = "cancelled"
+        except ClientStalled:
+            call.outcome = "cancelled"
+            # The server closes the connection: half of an answer is out.
+            raise ConnectionAbortedError("the client does not read") from None
         except BaseException:
             call.outcome = "error"
             raise

@@ -1,7 +1,9 @@
 """Sends a request to a replica of its domain, and streams the answer back."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,6 +16,7 @@ JSON, EVENTS = "application/json", "text/event-stream"
 WHOLE_BYTES = 65_536
 """A JSON answer up to this is passed on when all of it is there: it comes at once, and a torn one is no answer."""
 BEGINNINGS = {JSON: (b"{",), EVENTS: (b"event:", b"data:", b"id:", b"retry:", b":")}
+STALLED_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -42,6 +45,10 @@ Deliver = Callable[[Reply, bytes], Awaitable[None]]
 """Passes an answer on, with its first bytes. Nothing of it has gone to the client before."""
 
 
+class ClientStalled(Exception):
+    """The client does not read its answer."""
+
+
 class BadAnswer(WireFailure):
     """Not what an MCP server answers."""
 
@@ -58,7 +65,7 @@ async def forward(domain: Domain, outgoing: Outgoing, deliver: Deliver, trace: T
             if failure is None:
                 return
             if failure.sent and not outgoing.repeatable:
-                raise _undecided(domain)
+                raise _broken(domain, outgoing)
             if time.monotonic() >= ends_at:
                 raise DeadlineExceeded(f"{domain.prefix} did not answer in time.", "Ask for less, or try again later.")
             replica.meter.retries.inc()
@@ -81,12 +88,13 @@ async def _attempt(
             first = await _checked(reply)
             trace.status = reply.status
             delivered = True
-            await deliver(reply, first)
+            async with _read_by_then(ends_at):
+                await deliver(reply, first)
     except WireFailure as failure:
         _record(replica, ticket, True, started)
         log.warning("gateway.try_failed", replica=replica.name, reason=str(failure), sent=failure.sent)
         if delivered:
-            raise _undecided(domain) from None
+            raise _broken(domain, outgoing) from None
         return failure
     except BaseException:
         replica.breaker.forget(ticket)
@@ -97,6 +105,21 @@ async def _attempt(
         return None
     finally:
         replica.in_flight -= 1
+
+
+@asynccontextmanager
+async def _read_by_then(ends_at: float) -> AsyncIterator[None]:
+    """A client that does not read keeps its place at the domain no longer than a domain that does not answer.
+
+    Raises ClientStalled. Until then the wire's own deadline has passed, which is the domain's.
+    """
+    try:
+        async with asyncio.timeout(ends_at - time.monotonic() + STALLED_SECONDS) as patience:
+            yield
+    except TimeoutError:
+        if patience.expired():
+            raise ClientStalled from None
+        raise
 
 
 async def _checked(reply: Reply) -> bytes:
@@ -125,7 +148,9 @@ def _record(replica: Replica, ticket: int, failed: bool, started: float) -> None
         replica.meter.open.set(replica.breaker.state != "closed")
 
 
-def _undecided(domain: Domain) -> Unavailable:
+def _broken(domain: Domain, outgoing: Outgoing) -> Unavailable:
+    if outgoing.repeatable:
+        return Unavailable(f"{domain.prefix} broke off in the middle of the answer.", "Nothing is lost: call again.")
     return Unavailable(
         f"{domain.prefix} broke off, and may have done what was asked.",
         "Look at the state of things before you call again.",

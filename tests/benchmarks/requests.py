@@ -13,8 +13,8 @@ _META = {
 }
 
 
-def tool_call(era: Era, tool: str, arguments: dict[str, Any]) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a call."""
+def tool_call(era: Era, tool: str, arguments: dict[str, Any], progress: bool = False) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a call; with `progress` it wants to hear how far it is."""
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     params: dict[str, Any] = {"name": tool, "arguments": arguments}
     if era == "modern":
@@ -22,13 +22,17 @@ def tool_call(era: Era, tool: str, arguments: dict[str, Any]) -> tuple[dict[str,
         params["_meta"] = _META
     else:
         headers["MCP-Protocol-Version"] = _LEGACY
+    if progress:
+        params["_meta"] = {**params.get("_meta", {}), "progressToken": 1}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, separators=(",", ":"))
     return headers, body.encode()
 
 
-def raw_request(era: Era, tool: str, arguments: dict[str, Any], port: int, token: str = "") -> bytes:
+def raw_request(
+    era: Era, tool: str, arguments: dict[str, Any], port: int, token: str = "", progress: bool = False
+) -> bytes:
     """The call as it goes over the connection, which stays open."""
-    headers, body = tool_call(era, tool, arguments)
+    headers, body = tool_call(era, tool, arguments, progress)
     headers |= {"Host": f"127.0.0.1:{port}", "Content-Length": str(len(body))}
     if token:
         headers["Authorization"] = f"Bearer {token}"

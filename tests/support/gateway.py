@@ -65,6 +65,10 @@ def _add_tools(server: FastMCP[Any], domain: DomainServer, confirmations: Confir
         return {"domain": domain.prefix, "replica": domain.number, "subject": principal.subject}
 
     @server.tool(annotations=READS)
+    async def much(megabytes: int) -> str:
+        return "m" * (megabytes * 2**20)
+
+    @server.tool(annotations=READS)
     async def fail() -> str:
         raise Conflict("Somebody was faster.", "Read it again.")
 
