@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -71,6 +73,13 @@ class DrainingServer(uvicorn.Server):
             asyncio.get_running_loop().call_later(delay, super().handle_exit, sig, frame)
         else:
             super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends with 0 after SIGTERM: what was asked for was done, and nobody has to look why it died."""
+        with super().capture_signals():
+            yield
+            self._captured_signals[:] = [each for each in self._captured_signals if each != signal.SIGTERM]
 
     def _orphaned(self) -> None:
         assert self.worker is not None  # noqa: S101 - it has a lifeline
