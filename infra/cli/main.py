@@ -92,12 +92,14 @@ def doctor() -> None:
 
 @app.command()
 def seed(
-    profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None, data_dir: DataDir = None
+    name: Annotated[Name | None, typer.Argument(help="only what this server answers from; default: all")] = None,
+    profile: Annotated[Profile | None, typer.Option(help="default: TRIPTYCH_PROFILE")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Load the demo company into the backends that the settings name."""
     from infra.seed.load import load_company
 
-    load_company(profile, data_dir)
+    load_company([name] if name else vertical_names(), profile, data_dir)
 
 
 @app.command()

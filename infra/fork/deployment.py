@@ -27,16 +27,15 @@ def deployed(path: str, text: str, server: str) -> str | None:
 
 
 def compose(text: str, server: str) -> str:
-    """The services that this server needs, with its seed job if it has a volume of data to fill."""
+    """The services that this server needs, with its seed job if it has one."""
     import yaml
 
     given = yaml.safe_load(text)
-    own = given["services"][server]
     services: dict[str, Any] = {}
     for name, service in given["services"].items():
         profiles = service.get("profiles", [])
-        if name == "seed":
-            services[name] = _seed(service, own)
+        if name == f"seed-{server}":
+            services["seed"] = service
         elif name in (server, f"{server}-worker"):
             services[name] = _without(service, "profiles")
         elif name.partition("-worker")[0] not in SERVERS and server in profiles:
@@ -47,21 +46,16 @@ def compose(text: str, server: str) -> str:
     for kind in ("volumes", "secrets"):
         used = {_named(each) for service in services.values() for each in service.get(kind, [])}
         kept[kind] = {name: value for name, value in given[kind].items() if name in used}
+    seed = "seed (loads the demo company), " if "seed" in services else ""
     head = (
         "# The server and its backends on one machine. From the root of the repository:\n"
         "#   python -m infra.compose.prepare                      makes secrets and certificates, once\n"
         "#   docker compose -f infra/compose/compose.yaml up --build\n"
-        "# Profiles for more: seed (loads the demo company), keycloak, observability.\n"
+        f"# Profiles for more: {seed}keycloak, observability.\n"
     )
     # A copy has no value twice, so that the file needs no anchors.
     body: str = yaml.safe_dump(json.loads(json.dumps(kept)), sort_keys=False, width=110)
     return head + body
-
-
-def _seed(seed: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Runs in the server's image with the server's settings."""
-    shared = ("image", "build", "environment", "secrets", "depends_on")
-    return {**seed, **{key: own[key] for key in shared}}
 
 
 def _without(service: dict[str, Any], key: str) -> dict[str, Any]:

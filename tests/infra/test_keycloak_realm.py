@@ -2,15 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from common.security.principal import Principal, principal_from_claims
+from tests.support.realm import PATH, REALM, SCOPE, claims_of
 
-PATH = Path(__file__).parents[2] / "infra" / "compose" / "keycloak" / "triptych-realm.json"
-REALM: dict[str, Any] = json.loads(PATH.read_text())
-[SCOPE] = REALM["clientScopes"]
 [CLIENT] = REALM["clients"]
 PERSON = {
     "id": "b5c1",
@@ -18,31 +13,6 @@ PERSON = {
     "groups": ["/engineering"],
     "attributes": {"tenant": "acme", "clearance": "confidential"},
 }
-
-
-def claims_of(person: dict[str, Any], mappers: list[dict[str, Any]]) -> dict[str, Any]:
-    """What these mappers put into an access token, as Keycloak's documentation says."""
-    claims: dict[str, Any] = {}
-    for mapper in mappers:
-        config = mapper["config"]
-        assert config["access.token.claim"] == "true", mapper["name"]
-        match mapper["protocolMapper"]:
-            case "oidc-sub-mapper":
-                claims["sub"] = person["id"]
-            case "oidc-audience-mapper":
-                claims["aud"] = config["included.custom.audience"]
-            case "oidc-usermodel-realm-role-mapper":
-                assert config["multivalued"] == "true"
-                claims[config["claim.name"]] = person["roles"]
-            case "oidc-group-membership-mapper":
-                full = config["full.path"] == "true"
-                claims[config["claim.name"]] = [g if full else g.rpartition("/")[2] for g in person["groups"]]
-            case "oidc-usermodel-attribute-mapper":
-                if value := person["attributes"].get(config["user.attribute"]):
-                    claims[config["claim.name"]] = value
-            case other:
-                pytest.fail(f"{other} is not known here")
-    return claims
 
 
 def test_its_tokens_are_read_as_the_person_they_are_of() -> None:

@@ -114,7 +114,7 @@ def test_its_names_are_its_own(fork: tuple[str, Path, float]) -> None:
 def test_its_deployment_is_whole(fork: tuple[str, Path, float]) -> None:
     import yaml
 
-    _, folder, _ = fork
+    vertical, folder, _ = fork
     kubernetes = folder / "infra" / "kubernetes"
     for path in kubernetes.rglob("kustomization.yaml"):
         given = yaml.safe_load(path.read_text())
@@ -124,7 +124,8 @@ def test_its_deployment_is_whole(fork: tuple[str, Path, float]) -> None:
         assert list(yaml.safe_load_all(path.read_text()))
     compose = yaml.safe_load((folder / "infra" / "compose" / "compose.yaml").read_text())
     kebab = folder.name.replace("_", "-")
-    assert {kebab, "seed", "postgres", "valkey"} <= set(compose["services"])
+    assert {kebab, "postgres", "valkey"} <= set(compose["services"])
+    assert ("seed" in compose["services"]) == (vertical != "devops"), "the simulated cluster brings its own data"
     for service in compose["services"].values():
         assert set(service.get("depends_on", [])) <= set(compose["services"])
         assert set(service.get("secrets", [])) <= set(compose["secrets"])
