@@ -1,9 +1,10 @@
-"""What happens to an HTTP request before anything reads it: id, size, credentials, failed sign-ins."""
+"""What happens to a request before anything reads it: id, host and origin, size, credentials, failed sign-ins."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import quote
 
 import structlog
+from fastmcp.server.http import HostOriginGuardMiddleware
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,18 @@ OnFailure = Callable[[str, str, str], Awaitable[None]]
 """Called with client address, request id and path."""
 
 
+BEGINNINGS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+
+
+def as_request(scope: Scope) -> Scope:
+    """The request that a WebSocket began as, for what knows requests alone; who opens one reads failures as JSON."""
+    if scope["type"] != "websocket":
+        return scope
+    headers = [*(pair for pair in scope["headers"] if pair[0] != b"accept"), (b"accept", b"application/json")]
+    scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
+    return {**scope, "type": "http", "method": "GET", "scheme": scheme, "headers": headers}
+
+
 class RequestId:
     """Gives each request an id, and returns it in `X-Request-Id`."""
 
@@ -25,13 +38,13 @@ class RequestId:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         identifier = new_request_id(Headers(scope=scope).get("x-request-id"))
         token = request_id.set(identifier)
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in BEGINNINGS:
                 MutableHeaders(scope=message)["X-Request-Id"] = identifier
             await send(message)
 
@@ -39,6 +52,26 @@ class RequestId:
             await self.app(scope, receive, send_with_id)
         finally:
             request_id.reset(token)
+
+
+class WebSocketGuard:
+    """Host and origin of WebSockets, as of all other requests: the guard of those lets WebSockets pass unseen."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]) -> None:
+        self.app = app
+        self.allowed = (allowed_hosts, allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            return await self.app(scope, receive, send)
+
+        async def passed(*_: object) -> None:
+            await self.app(scope, receive, send)
+
+        async def refused(message: Message) -> None:
+            await send({**message, "type": f"websocket.{message['type']}"})
+
+        await HostOriginGuardMiddleware(passed, *self.allowed, mode="strict")(as_request(scope), receive, refused)
 
 
 class RequestSizeLimit:

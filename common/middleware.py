@@ -21,6 +21,7 @@ from common.confirm import first_request_id
 from common.errors import AppError, RateLimited
 from common.observability.call import Call, current_call, new_request_id, request_id
 from common.observability.metrics import Metrics
+from common.observability.traces import Traces, step
 from common.resilience.deadline import deadline
 from common.resilience.rate_limit import RateLimiter
 from common.security.audit import AuditLog, AuditRecord, AuditUnavailable
@@ -104,22 +105,25 @@ class RequestIdStep(Step):
 
 
 class MetricsStep(Step):
-    """Times every call."""
+    """Times every call, and what is a step of it."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, traces: Traces) -> None:
         self.metrics = metrics
+        self.traces = traces
         self.in_flight = metrics.in_flight.labels(metrics.server)
 
     async def on_call(self, context: Context, call_next: Next) -> Any:
         call = current_call.get()
         assert call is not None  # noqa: S101 - RequestIdStep is outside of this one
         self.in_flight.inc()
-        try:
-            return await call_next(context)
-        finally:
-            self.in_flight.dec()
-            self.metrics.observe(call.kind, call.label, call.outcome, call.seconds)
-            self.metrics.observe_subject(call.tenant, call.subject, call.outcome)
+        with self.traces.recorded(call.request_id, "server", call.action) as trace:
+            try:
+                return await call_next(context)
+            finally:
+                self.in_flight.dec()
+                self.metrics.observe(call.kind, call.label, call.outcome, call.seconds)
+                self.metrics.observe_subject(call.tenant, call.subject, call.outcome)
+                trace.tenant, trace.subject, trace.outcome = call.tenant, call.subject, call.outcome
 
 
 class ErrorStep(Step):
@@ -260,7 +264,8 @@ class RateLimitStep(Step):
         principal = current_principal.get()
         key = f"{principal.tenant}/{principal.subject}"
         # The first round has paid for both; the second has a budget of its own, so that nobody replays for free.
-        wait = await self.limiter.acquire(f"{key}/answers" if first_round_of(context) else key)
+        with step("limits", "budget of the caller"):
+            wait = await self.limiter.acquire(f"{key}/answers" if first_round_of(context) else key)
         if wait:
             raise RateLimited("Too many calls.", "Ask for more at once, or slow down.", retry_after=wait)
         return await call_next(context)

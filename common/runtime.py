@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.databases import create_engine
 from common.observability.health import Health
 from common.observability.metrics import Metrics
+from common.observability.traces import Traces
 from common.observability.tracing import configure_tracing
 from common.redis_client import connect_redis
 from common.resilience.failures import FailureLimit
@@ -45,6 +46,7 @@ class Runtime:
     failures: FailureLimit
     redis: "Redis | None"
     metrics: Metrics
+    traces: Traces
     health: Health
 
     @property
@@ -98,6 +100,7 @@ def build_runtime(name: str, settings: CommonSettings, policies: Sequence[Path])
         failures=_failures(settings, redis),
         redis=redis,
         metrics=metrics,
+        traces=Traces(audit.writer),
         health=health,
     )
 

@@ -24,6 +24,14 @@ from common.settings import CommonSettings
 from common.tls import load_certificate, server_context
 
 log = structlog.get_logger(__name__)
+WEBSOCKETS: dict[str, Any] = {
+    # All that a client says is where it was.
+    "ws_max_size": 64 * 1024,
+    # A compressor for each follower would cost more than the lines of a log.
+    "ws_per_message_deflate": False,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+}
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,9 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open everything and listen."""
         if self.worker is not None:
-            siblings = Siblings(self.worker.folder, self.worker.slot, self.runtime.metrics.own)
-            self.runtime.metrics.siblings = siblings
+            metrics, traces = self.runtime.metrics, self.runtime.traces
+            metrics.siblings = siblings = Siblings(self.worker.folder, self.worker.slot, metrics.own, traces)
+            traces.others = siblings.traces_of
             await siblings.open()
             asyncio.get_running_loop().add_reader(self.worker.lifeline, self._orphaned)
         if self.config.ssl is not None:
@@ -123,5 +132,6 @@ def serve_http(app: Any, runtime: Runtime, host: str, port: int, worker: Worker 
         timeout_keep_alive=30,
         forwarded_allow_ips=runtime.settings.trusted_proxies,
         ssl_context_factory=(lambda *_: tls) if tls else None,
+        **WEBSOCKETS,
     )
     DrainingServer(config, runtime, worker).run([worker.listening] if worker else None)

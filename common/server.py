@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from common import middleware as steps
-from common.edge import OnFailure, RequestId, RequestSizeLimit, SignInGuard
+from common.edge import OnFailure, RequestId, RequestSizeLimit, SignInGuard, WebSocketGuard
 from common.runtime import Runtime
 from common.security.audit import AuditRecord, AuditUnavailable
 from common.security.identity import build_auth, resource_metadata
@@ -32,7 +32,7 @@ def call_steps(runtime: Runtime, stdio: Principal | None = None) -> list[steps.S
     """The middleware, outermost first: the one order of the suite."""
     return [
         steps.RequestIdStep(),
-        steps.MetricsStep(runtime.metrics),
+        steps.MetricsStep(runtime.metrics, runtime.traces),
         steps.ErrorStep(),
         steps.IdentityStep(stdio),
         steps.AuditStep(runtime.audit),
@@ -119,6 +119,7 @@ def _guards(runtime: Runtime, larger_bodies: Mapping[str, int] | None) -> list[M
             allowed_origins=settings.allowed_origins,
             mode="strict",
         ),
+        Middleware(WebSocketGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins),
         Middleware(RequestSizeLimit, max_bytes=settings.max_request_bytes, larger=larger_bodies),
         Middleware(
             SignInGuard,

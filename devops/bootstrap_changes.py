@@ -85,7 +85,7 @@ def build_changes(runtime: Runtime, devops: Devops, timing: Timing = DEFAULT_TIM
     policy = ChangePolicy(change_policy(settings))
     gates = Gates(settings.environments, settings.freezes, settings.windows, settings.changes_off)
     targets = _targets(devops)
-    records = Records(runtime.audit)
+    records = Records(runtime.audit, runtime.traces)
     rights = KeyRights(runtime.credentials.keys)
     owner = f"{socket.gethostname()}-{os.getpid()}"
     glass = GlassRules(policy, rights, settings.break_glass == "on", settings.break_glass_minutes * 60)

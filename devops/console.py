@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from common.console.forms import read_form, text
 from common.console.page import HOME, SIGN_IN, Page, Visit
+from common.console.trace_page import SEE_TRACES, trace_link
 from common.errors import Denied, InvalidInput
 from common.observability.call import request_id
 from common.paging import decode_cursor, encode_cursor
@@ -109,11 +110,16 @@ class ChangePages:
             lines=[(_tone(line), line) for line in change.draft.plan.diff.splitlines()],
             blast=change.draft.plan.blast,
             reasons=change.draft.plan.reasons,
-            journal=[(step(entry), entry.by) for entry in await self._changes.journal(change)],
+            journal=[
+                (step(entry), entry.by, entry.detail.get("request", ""))
+                for entry in await self._changes.journal(change)
+            ],
+            sees_traces=visit.runtime.policy.allows(visit.principal, SEE_TRACES),
             base=f"{QUEUE}/{change.id}",
             fresh=visit.session.is_fresh(FRESH_SECONDS),
             sign_in=sign_in_for(change.id),
             own=own,
+            trace_link=trace_link,
             closed=closed.message if closed and change.state in WAITING else "",
             can_approve=may_approve and not closed and change.state == "awaiting_approval",
             can_reject=may_approve and change.state in WAITING,

@@ -19,6 +19,11 @@ class Kind:
         return self.group == CLOUD
 
     @property
+    def resource(self) -> str:
+        """As rights and `kubectl` word it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 

@@ -1,21 +1,17 @@
-"""The live page of the console: log lines and events as they come, as server-sent events.
+"""The live page of the console: log lines and events as they come, over a WebSocket or as server-sent events."""
 
-A browser that lost the connection sends the id of the last batch, and any replica goes on there.
-"""
-
-import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from sse_starlette import EventSourceResponse
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
+from common.console.live import Batch, LiveAnswer, Opening
 from common.console.page import HOME, Page, Visit
-from common.errors import AppError, InvalidInput, RateLimited, Unavailable
+from common.errors import InvalidInput, RateLimited, Unavailable
 from common.security.principal import Principal
 from devops.bootstrap import Devops
 from devops.kinds import NAMESPACE
@@ -26,9 +22,6 @@ from devops.ports import Query
 
 TAIL = 100
 PER_PERSON, PER_PROCESS = 8, 200
-PING_SECONDS = 15
-SEND_SECONDS = 60
-"""After which a browser that takes nothing any more is left."""
 MAX_NAME = 253
 SEE = "console:live"
 
@@ -44,8 +37,8 @@ class LivePages:
         """All addresses."""
         return [
             Page("/live", "Live", SEE, self.page, order=12),
-            Page("/live/logs", "Live logs", SEE, self.logs, in_nav=False, recorded=True),
-            Page("/live/events", "Live events", SEE, self.events, in_nav=False, recorded=True),
+            Page("/live/logs", "Live logs", SEE, self.logs, in_nav=False, recorded=True, live=True),
+            Page("/live/events", "Live events", SEE, self.events, in_nav=False, recorded=True, live=True),
         ]
 
     async def page(self, visit: Visit) -> Response:
@@ -82,29 +75,22 @@ class LivePages:
             _text(asked, "cluster"), namespace, _name(asked, "pod"), _name(asked, "workload"), _name(asked, "container")
         )
 
-        async def entries() -> AsyncGenerator[dict[str, str], None]:
+        def opening(after: str | None) -> AsyncGenerator[Batch, None]:
             live = self._devops.live_logs
-            async with live.follow(visit.principal, question, TAIL, _resume(visit), self.look(visit)) as stream:
-                async with aclosing(_messages(stream)) as messages:
-                    async for message in messages:
-                        yield message
+            return _batches(live.follow(visit.principal, question, TAIL, after, self.look(visit)))
 
-        return self.stream(visit, entries())
+        return self.stream(visit, opening)
 
     async def events(self, visit: Visit) -> Response:
         """Events of a namespace, or of all that the person sees."""
         asked = visit.request.query_params
         warnings = asked.get("warnings") == "on"
+        question = (_text(asked, "cluster"), _name(asked, "namespace"), _name(asked, "about"), warnings, TAIL)
 
-        async def entries() -> AsyncGenerator[dict[str, str], None]:
-            live, who = self._devops.live_events, visit.principal
-            question = (_text(asked, "cluster"), _name(asked, "namespace"), _name(asked, "about"), warnings, TAIL)
-            async with live.follow(who, *question, _resume(visit), self.look(visit)) as stream:
-                async with aclosing(_messages(stream)) as messages:
-                    async for message in messages:
-                        yield message
+        def opening(after: str | None) -> AsyncGenerator[Batch, None]:
+            return _batches(self._devops.live_events.follow(visit.principal, *question, after, self.look(visit)))
 
-        return self.stream(visit, entries())
+        return self.stream(visit, opening)
 
     def look(self, visit: Visit) -> Look:
         """Raises Denied or Unavailable when a stream must end."""
@@ -116,23 +102,16 @@ class LivePages:
 
         return look
 
-    def stream(self, visit: Visit, entries: AsyncGenerator[dict[str, str], None]) -> Response:
-        """As server-sent events, with a bound on how many a person has open."""
+    def stream(self, visit: Visit, opening: Opening) -> Response:
+        """With a bound on how many a person has open."""
 
-        async def guarded() -> AsyncGenerator[dict[str, str], None]:
-            try:
-                with self._counted(visit.principal):
-                    async with aclosing(entries):
-                        async for message in entries:
-                            yield message
-                yield {"event": "end", "data": json.dumps("Nothing follows: what was followed is gone.")}
-            except Unavailable:
-                # The browser connects anew, here or to another replica, and goes on where it was.
-                return
-            except AppError as error:
-                yield {"event": "end", "data": json.dumps(str(error))}
+        async def counted(after: str | None) -> AsyncGenerator[Batch, None]:
+            with self._counted(visit.principal):
+                async with aclosing(opening(after)) as batches:
+                    async for batch in batches:
+                        yield batch
 
-        return EventSourceResponse(guarded(), ping=PING_SECONDS, sep="\n", send_timeout=SEND_SECONDS)
+        return LiveAnswer(visit.request, counted)
 
     @contextmanager
     def _counted(self, who: Principal) -> Iterator[None]:
@@ -148,15 +127,11 @@ class LivePages:
                 del self._open[key]
 
 
-async def _messages(stream: Stream[Any, Any]) -> AsyncGenerator[dict[str, str], None]:
-    async with aclosing(stream.batches()) as batches:
+async def _batches(following: AbstractAsyncContextManager[Stream[Any, Any]]) -> AsyncGenerator[Batch, None]:
+    async with following as stream, aclosing(stream.batches()) as batches:
         async for batch in batches:
             if batch:
-                yield {"id": stream.token, "data": f"[{','.join(item.as_json for item in batch)}]"}
-
-
-def _resume(visit: Visit) -> str | None:
-    return visit.request.headers.get("last-event-id") or None
+                yield Batch(f"[{','.join(item.as_json for item in batch)}]", stream.token)
 
 
 def _text(asked: QueryParams, name: str) -> str | None:

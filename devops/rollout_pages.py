@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from common.console.live import Batch
 from common.console.page import Page, Visit
 from common.errors import Denied
 from devops.change_forms import QUEUE, form
@@ -39,20 +40,20 @@ class RolloutPages:
         """What changes of it, as it changes."""
         change = await self._changes.get(visit.principal, visit.request.path_params["id"])
 
-        async def entries() -> AsyncGenerator[dict[str, str], None]:
+        async def entries(_: str | None) -> AsyncGenerator[Batch, None]:
             look, last = self._live.look(visit), ""
             while True:
                 await look()
                 now = await self._changes.get(visit.principal, change.id)
                 rollout = await self._changes.rollouts.of(change.id)
                 if (told := json.dumps(progress(now, rollout))) != last:
-                    yield {"data": told}
+                    yield Batch(told)
                     last = told
                 if not is_moving(now, rollout):
                     return
                 await asyncio.sleep(PAUSE_SECONDS)
 
-        return self._live.stream(visit, entries())
+        return self._live.stream(visit, entries)
 
     async def _way_back(self, visit: Visit, change_id: str, _: Mapping[str, str]) -> Change:
         if not visit.runtime.policy.allows(visit.principal, "rollback_workload"):

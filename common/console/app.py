@@ -5,7 +5,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from common.console.audit import audit_page
 from common.console.frame import FrameOf, no_frame
@@ -13,6 +13,7 @@ from common.console.overview import overview_page
 from common.console.page import HOME, SIGN_IN, Files, Page, Visit
 from common.console.shell import Answering, Shell
 from common.console.sign_in import SignIn
+from common.console.trace_page import trace_page
 from common.runtime import Runtime
 
 __all__ = ["Files", "Page", "Visit", "console_routes", "larger_bodies"]
@@ -29,7 +30,7 @@ def console_routes(
 
     `frame` says what stands around each of them.
     """
-    every = sorted([overview_page(), audit_page(), *pages], key=lambda page: page.order)
+    every = sorted([overview_page(), audit_page(), trace_page(), *pages], key=lambda page: page.order)
     shell = Shell(runtime, every, templates, static, frame)
     sign_in = SignIn(runtime, shell)
 
@@ -46,6 +47,7 @@ def console_routes(
         Route(f"{HOME}/sign-out", Answering(shell, sign_in.sign_out)),
         Route(f"{HOME}/static/{{hash}}/{{name}}", Answering(shell, static_file)),
         *(Route(page.address, Answering(shell, shell.serve(page))) for page in every),
+        *(WebSocketRoute(page.address, Answering(shell, shell.serve_websocket(page))) for page in every if page.live),
         Route(f"{HOME}/{{rest:path}}", Answering(shell, shell.not_found)),
     ]
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from common.console.audit_entries import NOT_OK, UNFINISHED, Filters, Position, entries
 from common.console.page import HOME, Page, Visit
+from common.console.trace_page import trace_link
 from common.errors import Conflict, DeadlineExceeded, InvalidInput
 from common.observability.call import request_id
 from common.paging import decode_cursor, encode_cursor
@@ -45,6 +46,7 @@ def audit_page() -> Page:
             older=_older(filters, next_position),
             outcomes=OUTCOMES,
             report=report,
+            trace_link=trace_link,
         )
 
     return Page("/audit", "Audit", "console:audit", audit, order=90, methods=frozenset({"GET", "POST"}))

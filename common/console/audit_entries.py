@@ -45,6 +45,14 @@ async def entries(
     return shown, _position(last) if last else None
 
 
+async def records_of(engine: AsyncEngine, tenant: str, request_id: str, most: int) -> list[RowMapping]:
+    """The newest records of one request in the order of time, as `entries` shows them to this tenant."""
+    mine = COLUMNS.request_id == request_id, COLUMNS.tenant.in_([tenant, ""])
+    wanted = select(records).where(*mine).order_by(COLUMNS.at.desc(), COLUMNS.writer.desc(), COLUMNS.seq.desc())
+    async with engine.connect() as connection:
+        return list((await connection.execute(wanted.limit(most))).mappings())[::-1]
+
+
 def _place() -> ColumnElement[Any]:
     return tuple_(COLUMNS.at, COLUMNS.writer, COLUMNS.seq)
 
@@ -76,7 +84,7 @@ async def _counterparts(connection: AsyncConnection, page: Sequence[RowMapping])
 
 
 def _paired(page: Sequence[RowMapping], others: Sequence[RowMapping], older: Position | None) -> Iterable[Entry]:
-    intents = _intents_of_outcomes([*page, *others])
+    intents = intents_of_outcomes([*page, *others])
     outcomes = {id(intent): outcome for outcome, intent in intents.values()}
     on_page = {id(record) for record in page}
     for record in page:
@@ -90,7 +98,7 @@ def _paired(page: Sequence[RowMapping], others: Sequence[RowMapping], older: Pos
             yield entry_of(outcome, record)
 
 
-def _intents_of_outcomes(found: Sequence[RowMapping]) -> dict[int, tuple[RowMapping, RowMapping]]:
+def intents_of_outcomes(found: Sequence[RowMapping]) -> dict[int, tuple[RowMapping, RowMapping]]:
     """Each outcome with the last intent before it, of the same writer, request and action."""
     open_intents: dict[tuple[str, str, str], list[RowMapping]] = {}
     pairs = {}

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 MAX_SUMMARY = 200
-GOOD = frozenset({"ok", "intact", "input_required"})
+GOOD = frozenset({"ok", "intact", "input_required", "succeeded"})
 REFUSED = frozenset({"", "denied", "unknown", "rate_limited", "invalid_input", "not_found", "conflict"})
 
 
@@ -30,9 +30,14 @@ class Entry:
     @property
     def tone(self) -> str:
         """How the outcome is to be shown."""
-        if self.outcome in GOOD:
-            return "good"
-        return "warn" if self.outcome in REFUSED else "bad"
+        return tone_of(self.outcome)
+
+
+def tone_of(outcome: str) -> str:
+    """Good, to be noticed, or bad."""
+    if outcome in GOOD:
+        return "good"
+    return "warn" if outcome in REFUSED else "bad"
 
 
 def entry_of(record: RowMapping, intent: RowMapping | None = None) -> Entry:

@@ -46,6 +46,15 @@ def comes_from_here(request: Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
+def opened_from_here(request: Request) -> bool:
+    """Whether this very console opened a WebSocket; what does not say where it comes from is not from here.
+
+    Any page of any site may try, and the browser sends our cookie with it if only the port is another one.
+    """
+    origin = request.headers.get("origin", "").partition("://")[2]
+    return comes_from_here(request) and bool(origin) and origin == request.headers.get("host")
+
+
 async def read_form(request: Request, max_files: int = 0) -> FormData:
     """The fields of a form, and its files as temporary files; a second call gives the same again."""
     return await request.form(max_files=max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)

@@ -43,6 +43,9 @@ class Page:
     recorded: bool = False
     """Whether each visit counts against the person's limit of calls and is audited, with its address."""
 
+    live: bool = False
+    """Whether its endpoint gives a `LiveAnswer`, which may be opened as a WebSocket, too."""
+
     files: Files | None = None
     """Whether its form may carry files; they are in temporary files, which are gone when `endpoint` returns."""
 

@@ -1,7 +1,7 @@
 """What surrounds every page: the session, the right to see it, form tokens, headers, and a page for each failure."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from math import ceil
 from pathlib import Path
@@ -13,13 +13,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from common.console.forms import FormTokens, comes_from_here, read_form
+from common.console.forms import FormTokens, comes_from_here, opened_from_here, read_form
 from common.console.frame import Frame, FrameOf, no_frame
 from common.console.page import SAFE, Files, Page, Visit, here, to_sign_in, wants_json
 from common.console.recording import recorded
 from common.console.sessions import Session, Sessions
 from common.console.templating import HEADERS, HERE, StaticFiles, Templates
-from common.edge import SIGN_IN_WAIT
+from common.edge import SIGN_IN_WAIT, as_request
 from common.errors import AppError, Denied, NotFound, RateLimited
 from common.observability.call import request_id
 from common.resilience.deadline import deadline
@@ -68,6 +68,8 @@ class Shell:
             visit = Visit(request, session, page, self.runtime, self.templates, layout, still)
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(request.close)
+                if page.recorded or request.method not in SAFE:
+                    stack.enter_context(self._traced(request, page, session.principal))
                 if page.recorded:
                     durable = request.method not in SAFE
                     address = {**request.path_params, **request.query_params}
@@ -80,6 +82,25 @@ class Shell:
                 return await page.endpoint(visit)
 
         return answer
+
+    def serve_websocket(self, page: Page) -> Handler:
+        """The same page for a WebSocket that this console opened."""
+        answer = self.serve(page)
+
+        async def guarded(request: Request) -> Response:
+            if not opened_from_here(request):
+                raise Denied("Only pages of this console may open this.", "Send its address as Origin.")
+            return await answer(request)
+
+        return guarded
+
+    @contextmanager
+    def _traced(self, request: Request, page: Page, who: Principal) -> Iterator[None]:
+        # What many a page asks for every few seconds would leave room for nothing else.
+        name = f"{request.method} {page.address}"
+        with self.runtime.traces.recorded(request_id.get(), "console", name) as trace:
+            trace.tenant, trace.subject = who.tenant, who.subject
+            yield
 
     def check_method(self, request: Request, methods: frozenset[str]) -> None:
         """Raises HTTPException."""
@@ -178,7 +199,7 @@ class Answering:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = current_principal.set(ANONYMOUS)
         try:
-            response = await self._answer(Request(scope, receive))
+            response = await self._answer(Request(as_request(scope), receive))
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             await response(scope, receive, send)

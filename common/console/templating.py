@@ -63,7 +63,13 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.globals |= {"static": static.address, "version": version("triptych")}
-        self._environment.filters |= {"count": count, "ms": milliseconds, "percent": percent, "when": when}
+        self._environment.filters |= {
+            "count": count,
+            "ms": milliseconds,
+            "percent": percent,
+            "when": when,
+            "moment": moment,
+        }
 
     def answer(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page."""
@@ -96,3 +102,8 @@ def when(value: str) -> str:
     except (TypeError, ValueError):
         return str(value)
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def moment(seconds: float) -> str:
+    """The same of seconds since 1970."""
+    return when(datetime.fromtimestamp(seconds, UTC).isoformat())

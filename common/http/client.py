@@ -19,6 +19,7 @@ from common.http.credentials import Credentials, FixedHeaders
 from common.http.guard import GuardedResolver, base_url, is_private_by_name, within
 from common.http.status import Quota, Trouble, UpstreamStatus, no_quota
 from common.http.upstream import Upstream, UpstreamMetrics, no_pause
+from common.observability.traces import step
 from common.resilience.breaker import Breaker
 from common.resilience.deadline import ends_at, remaining
 from common.resilience.rate_limit import Pace
@@ -117,6 +118,11 @@ class ResilientClient:
         Raises Unavailable, RateLimited, DeadlineExceeded; InvalidInput for a link to another host.
         """
         call = Call(request, self._urls(request.target), ends_at(self.upstream.deadline))
+        with step("upstream", f"{self.upstream.name} {request.method}"):
+            return await self._sent(call)
+
+    async def _sent(self, call: Call) -> Answer:
+        request = call.request
         self._budget.earn()
         attempt = 1
         outcome = await self._authenticated(call)

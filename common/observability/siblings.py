@@ -1,11 +1,15 @@
-"""Workers of one server know each other's metrics, so that whichever is asked answers for all of them."""
+"""Workers of one server know each other's metrics and traces, so that whichever is asked answers for all of them."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from common.observability.traces import Trace, Traces, decoded, encoded
+
 ANSWER_SECONDS = 1.0
+METRICS = b"metrics"
 Exposition = Callable[[], Awaitable[bytes]]
 
 
@@ -46,10 +50,11 @@ def merged(expositions: list[bytes]) -> bytes:
 class Siblings:
     """Answers the others over a socket in a folder that only this server's user can enter, and asks them."""
 
-    def __init__(self, folder: Path, slot: int, own: Exposition) -> None:
+    def __init__(self, folder: Path, slot: int, own: Exposition, traces: Traces | None = None) -> None:
         self._folder = folder
         self._slot = slot
         self._own = own
+        self._traces = traces or Traces()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -66,24 +71,38 @@ class Siblings:
 
     async def exposition(self) -> bytes:
         """Of all that answer in time."""
-        slots = sorted(int(path.stem) for path in self._folder.glob("*.sock"))
-        others = await asyncio.gather(*(self._ask(slot) for slot in slots if slot != self._slot))
+        others = await self._others(METRICS)
         return merged([labelled(await self._own(), self._slot), *others])
+
+    async def traces_of(self, request_id: str, tenant: str) -> list[Trace]:
+        """What the others that answer in time have kept of a request."""
+        answers = await self._others(json.dumps([request_id, tenant]).encode())
+        return [trace for answer in answers if answer for trace in decoded(answer)]
+
+    async def _others(self, question: bytes) -> list[bytes]:
+        slots = sorted(int(path.stem) for path in self._folder.glob("*.sock"))
+        return await asyncio.gather(*(self._ask(slot, question) for slot in slots if slot != self._slot))
 
     def _path(self, slot: int) -> Path:
         return self._folder / f"{slot}.sock"
 
-    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            writer.write(labelled(await self._own(), self._slot))
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError, ValueError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                question = (await reader.readline()).strip()
+            if question == METRICS:
+                writer.write(labelled(await self._own(), self._slot))
+            else:
+                writer.write(encoded(self._traces.of(*json.loads(question))))
             await writer.drain()
         writer.close()
 
-    async def _ask(self, slot: int) -> bytes:
+    async def _ask(self, slot: int, question: bytes) -> bytes:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self._path(slot))
                 try:
+                    writer.write(question + b"\n")
                     return await reader.read()
                 finally:
                     writer.close()

@@ -1,10 +1,12 @@
-"""OpenTelemetry spans, sent when a collector is configured. FastMCP makes the spans; here they get a destination."""
+"""OpenTelemetry spans, sent when a collector is configured. FastMCP makes spans of calls, `traces.step` those of their
+parts; here they get a destination."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from common.errors import SettingsError
 from common.observability.call import request_id
+from common.observability.traces import export_to
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -37,4 +39,10 @@ def configure_tracing(server: str, endpoint: str | None) -> Callable[[], None]:
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    return provider.shutdown
+    export_to(provider.get_tracer("triptych"))
+
+    def stop() -> None:
+        export_to(None)
+        provider.shutdown()
+
+    return stop

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.databases import sqlite_url
+from common.observability.traces import step
 from common.security.audit_buffer import AuditBuffer, AuditUnavailable
 from common.security.audit_chain import AuditRecord, Chain, create_tables
 from common.security.audit_checkpoints import Checkpointer
@@ -126,7 +127,8 @@ class AuditLog:
         """Record, and return when it is durable. Raises AuditUnavailable: what was to follow must not happen."""
         self.append(record)
         try:
-            await self._buffer.flushed()
+            with step("audit", f"wait until the {record.kind} is durable"):
+                await self._buffer.flushed()
         except BaseException as error:
             if record.kind == "intent" and self._open:
                 # The intent may still reach the log, which must then say that nothing followed.

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from common.errors import RateLimited, Unavailable
+from common.observability.traces import step
 from common.resilience.deadline import ends_at
 from common.security.principal import current_principal
 from devops.adapters.aws_errors import CREDENTIALS, DRY_RUN, no_answer, refusal
@@ -77,8 +78,9 @@ class AwsSession:
             self._threads, self._blocking, who, service, action, write, arguments, until
         )
         try:
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                return await running
+            with step("cloud", f"{service} {action}"):
+                async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                    return await running
         except TimeoutError:
             raise Unavailable(f"{self.name} does not answer in time.", "Ask for less, or try again later.") from None
 

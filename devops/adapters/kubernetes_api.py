@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound, SettingsError, Unavailable
+from common.observability.traces import step
 from common.resilience.deadline import remaining
 from common.security.principal import ANONYMOUS, current_principal
 
@@ -22,6 +23,7 @@ POOL_SIZE = 20
 MAX_STREAMS = 500
 CONNECT_SECONDS = 10.0
 MAX_REASON = 500
+VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 AGENT = "triptych-devops"
 """How the cluster's own audit log names this server."""
 
@@ -88,8 +90,9 @@ class KubernetesApi:
 
         seconds = remaining(self._timeout)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._send(method, path, params, body, content_type, accept)
+            with step("cluster", request_name(method, path, params)):
+                async with asyncio.timeout(seconds):
+                    return await self._send(method, path, params, body, content_type, accept)
         except TimeoutError:
             raise Unavailable(f"The cluster did not answer within {seconds:.0f} s.", "Try again later.") from None
         except (ClientError, OSError) as error:
@@ -162,6 +165,18 @@ class KubernetesApi:
             raise Denied("Names that begin with `system:` belong to the cluster; nobody acts as one.")
         groups = [("Impersonate-Group", group) for group in names[1:]]
         return [("Impersonate-User", principal.subject), *groups]
+
+
+def request_name(method: str, path: str, params: Sequence[tuple[str, str]] = ()) -> str:
+    """What is asked, as RBAC words it: verb and resource, without the names of objects."""
+    group, _, rest = path.strip("/").removeprefix("apis/").partition("/")
+    parts = rest.split("/")[1:]
+    if parts[0] == "namespaces" and len(parts) > 2:
+        parts = parts[2:]
+    resource = parts[0] if group == "api" else f"{parts[0]}.{group}"
+    below = f"/{parts[2]}" if len(parts) > 2 else ""
+    verb = VERBS.get(method, method) if method != "GET" or len(parts) > 1 else "list"
+    return f"{verb} {resource}{below}{' (dry run)' if ('dryRun', 'All') in params else ''}"
 
 
 async def split(chunks: AsyncIterable[bytes], max_line: int) -> AsyncGenerator[bytes, None]:

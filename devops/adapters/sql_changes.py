@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.databases import read_write
 from common.errors import Conflict, NotFound, RateLimited
+from common.observability.call import request_id
 from devops.adapters.change_tables import (
     CHANGES,
     approvals,
@@ -264,7 +265,9 @@ class SqlChanges:
     async def _write(
         self, connection: AsyncConnection, change_id: str, seq: int, state: State, by: str, detail: Mapping[str, Any]
     ) -> None:
-        row = {"change_id": change_id, "seq": seq, "state": state, "by": by, "detail": dict(detail)}
+        # By its request each step is found in the audit log, and among the traces.
+        request = {"request": request_id.get()} if request_id.get() else {}
+        row = {"change_id": change_id, "seq": seq, "state": state, "by": by, "detail": {**detail, **request}}
         await connection.execute(insert(journal).values(at=self._clock.now(), **row))
 
     async def _all(self, condition: ColumnElement[bool], limit: int, newest: bool = False) -> list[Change]:

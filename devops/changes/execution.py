@@ -100,6 +100,10 @@ class Executor:
         if refusal is not None:
             await self._store.move(change, refusal.state, self._owner, refusal.detail, refusal.text)
             return
+        with self._records.by_itself("execute_change", change.draft.requester):
+            await self._carry_out(change, broken)
+
+    async def _carry_out(self, change: Change, broken: bool) -> None:
         target = require_target(self._targets, change.draft.target.cluster)
         seen, write = await self._look(change, target)
         if write is None:

@@ -39,7 +39,8 @@ class Sweeper:
             await self._store.move(change, "expired", SWEEPER, {}, text)
         for change in await self._store.lapsed(self._clock.now()):
             try:
-                with acting_as(change.draft.requester):
+                who = change.draft.requester
+                with acting_as(who), self._records.by_itself("reconcile_change", who):
                     await self.reconcile(change)
             except Exception as error:
                 # The cluster or the audit log does not answer: it stays `executing`, and is looked at again.

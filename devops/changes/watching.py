@@ -103,8 +103,9 @@ class Watcher:
         paused["spec"]["paused"] = True
         who = Actor(WATCHER, change.draft.requester.tenant, (), (), "public")
         try:
-            async with self._records.around("halt_rollout", change.draft, who, reason=rollout.reason):
-                await target.replace(paused, dry_run=False)
+            with self._records.by_itself("halt_rollout", who):
+                async with self._records.around("halt_rollout", change.draft, who, reason=rollout.reason):
+                    await target.replace(paused, dry_run=False)
         except AppError as error:
             log.warning("rollout.not_halted", change=change.id, error=error.code)
             return False

@@ -45,6 +45,16 @@ class Calls:
     async def serve(self, message: Message, headers: Headers, caller: Caller, receive: Receive, send: Send) -> None:
         """Answer the request, whatever happens; what happened is recorded without arguments, which the domain has."""
         call = Call(request_id.get(), KINDS[message.method], _wanted(message))
+        with self._runtime.traces.recorded(call.request_id, "gateway", call.action) as seen:
+            seen.tenant, seen.subject = caller.principal.tenant, caller.principal.subject
+            try:
+                await self._served(message, headers, caller, receive, send, call)
+            finally:
+                seen.outcome = call.outcome
+
+    async def _served(
+        self, message: Message, headers: Headers, caller: Caller, receive: Receive, send: Send, call: Call
+    ) -> None:
         trace, answer = Trace(), Answer(send, message)
         route = self._domains.route(message)
         self._in_flight.inc()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from common.errors import DeadlineExceeded, Unavailable
+from common.observability.traces import step
 from infra.gateway.domain import Domain, Replica
 from infra.gateway.wire import Reply, WireFailure
 
@@ -61,7 +62,9 @@ async def forward(domain: Domain, outgoing: Outgoing, deliver: Deliver, trace: T
         while (replica := domain.choose(outgoing.key, tried)) is not None:
             tried.append(replica)
             trace.replica, trace.tries = replica.name, len(tried)
-            failure = await _attempt(domain, replica, outgoing, deliver, trace, ends_at)
+            with step("domain", f"passed on to {replica.name}") as taken:
+                failure = await _attempt(domain, replica, outgoing, deliver, trace, ends_at)
+                taken.outcome = "" if failure is None else "unavailable"
             if failure is None:
                 return
             if failure.sent and not outgoing.repeatable:

@@ -1,9 +1,8 @@
-"""The console's live page: who may open a stream, what comes, and what a browser gets that was away."""
+"""The console's live page, over both transports: who may open it, what comes, what a browser gets that was away."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from common.security.principal import Principal
 from common.settings import CommonSettings
@@ -18,8 +18,10 @@ from common.vertical import Served
 from devops.adapters.simulated import cluster as simulated_cluster
 from devops.server import build
 from tests.support.live import live_at
+from tests.support.live_streams import Message, Transport, messages, refusal, websocket
 from tests.support.operations import person
 
+BOTH = pytest.mark.parametrize("transport", ["events", "websocket"])
 INGEST = "/console/live/logs?namespace=production&workload=ingest-api"
 
 
@@ -56,46 +58,49 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield Site(url, found[0])
 
 
-async def messages(
-    browser: httpx2.AsyncClient, address: str, last: str = ""
-) -> AsyncGenerator[tuple[str, str, Any], None]:
-    """Event, id and data of each message."""
-    headers = {"Last-Event-ID": last} if last else {}
-    async with browser.stream("GET", address, headers=headers) as answer:
-        assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.headers["cache-control"] == "no-store" and "default-src 'none'" in str(answer.headers)
-        event, identifier = "message", ""
-        async for line in answer.aiter_lines():
-            name, _, value = line.partition(": ")
-            if name == "event":
-                event = value
-            elif name == "id":
-                identifier = value
-            elif name == "data":
-                yield event, identifier, json.loads(value)
-                event = "message"
-
-
-async def read(browser: httpx2.AsyncClient, address: str, count: int, last: str = "") -> tuple[list[str], str]:
+async def read(
+    transport: Transport, browser: httpx2.AsyncClient, address: str, count: int, last: str = ""
+) -> tuple[list[str], str]:
     """At least `count` lines, and where the connection was then cut."""
     lines: list[str] = []
-    async with aclosing(messages(browser, address, last)) as found, asyncio.timeout(20):
-        async for event, place, items in found:
-            assert event == "message"
-            last = place
-            lines += [f"{item['time']} {item['source']} {item['text']}" for item in items]
+    async with aclosing(messages(transport, browser, address, last)) as found, asyncio.timeout(20):
+        async for message in found:
+            assert not message.is_end
+            last = message.place
+            lines += [f"{item['time']} {item['source']} {item['text']}" for item in message.data]
             if len(lines) >= count:
                 break
     return lines, last
 
 
-async def test_a_browser_that_was_away_gets_what_came_meanwhile(site: Site) -> None:
+async def ending(transport: Transport, browser: httpx2.AsyncClient, address: str, last: str = "") -> Message:
+    """Why it was ended at once."""
+    [message] = [each async for each in messages(transport, browser, address, last)]
+    assert message.is_end
+    return message
+
+
+async def first(transport: Transport, browser: httpx2.AsyncClient, address: str) -> Message:
+    """What comes first."""
+    async with aclosing(messages(transport, browser, address)) as found:
+        return await anext(found)
+
+
+def code_of(transport: Transport, code: int) -> int:
+    """Server-sent events have none."""
+    return code if transport == "websocket" else 0
+
+
+@BOTH
+async def test_a_browser_that_was_away_gets_what_came_meanwhile(site: Site, transport: Transport) -> None:
+    # What one transport told is a place for the other one, too.
+    other: Transport = "websocket" if transport == "events" else "events"
     async with site.browser(person()) as alice, site.browser(person("bob")) as bob:
-        watching = asyncio.create_task(read(bob, INGEST, 160))
-        lines, last = await read(alice, INGEST, 1)
-        for _ in range(3):
+        watching = asyncio.create_task(read(other, bob, INGEST, 160))
+        lines, last = await read(transport, alice, INGEST, 1)
+        for turn in (transport, other, transport):
             await asyncio.sleep(0.1)  # away
-            more, last = await read(alice, INGEST, 8, last)
+            more, last = await read(turn, alice, INGEST, 8, last)
             lines += more
         whole, _ = await watching
     assert len(lines) == len(set(lines)) > 120
@@ -109,45 +114,93 @@ async def test_a_browser_that_was_away_gets_what_came_meanwhile(site: Site) -> N
     }
 
 
-async def test_who_may_not_look_gets_no_stream(site: Site) -> None:
+@BOTH
+async def test_who_may_not_look_gets_no_stream(site: Site, transport: Transport) -> None:
     async with httpx2.AsyncClient(base_url=site.url) as nobody:
-        assert (await nobody.get(INGEST)).status_code == 303
+        assert await refusal(transport, nobody, INGEST) == (401 if transport == "websocket" else 303)
     async with site.browser(person("ada", "auditor")) as auditor:
-        for address in (INGEST, "/console/live", "/console/cluster", "/console/live/events"):
+        for address in (INGEST, "/console/live/events"):
+            assert await refusal(transport, auditor, address) == 403, address
+        for address in ("/console/live", "/console/cluster"):
             assert (await auditor.get(address)).status_code == 403, address
     async with site.browser(person(tenant="marlow")) as stranger:
-        [(event, _, said)] = [each async for each in messages(stranger, INGEST)]
-        assert event == "end" and "that you may see" in said
+        said = await ending(transport, stranger, INGEST)
+        assert "that you may see" in said.data and said.code == code_of(transport, 4404)
     async with site.browser(person()) as alice:
-        assert (await alice.get("/console/live/logs?namespace=production&pod=../x")).status_code == 400
-        [(event, _, said)] = [each async for each in messages(alice, INGEST, "forged")]
-        assert event == "end" and "cursor does not fit" in said
+        assert await refusal(transport, alice, "/console/live/logs?namespace=production&pod=../x") == 400
+        said = await ending(transport, alice, INGEST, "forged")
+        assert "cursor does not fit" in said.data and said.code == code_of(transport, 4400)
 
 
-async def test_a_revoked_key_ends_the_stream_that_is_open(site: Site) -> None:
+async def test_a_stream_has_the_headers_of_the_console(site: Site) -> None:
+    async with site.browser(person()) as alice, alice.stream("GET", INGEST) as answer:
+        assert answer.headers["cache-control"] == "no-store" and "default-src 'none'" in str(answer.headers)
+
+
+@BOTH
+async def test_a_revoked_key_ends_the_stream_that_is_open(site: Site, transport: Transport) -> None:
     async with site.browser(person("mallory")) as mallory, asyncio.timeout(20):
         ended = None
-        async for event, _, said in messages(mallory, INGEST):
-            if event == "end":
-                ended = said
+        async for message in messages(transport, mallory, INGEST):
+            if message.is_end:
+                ended = message
             for key in site.served.runtime.credentials.api_keys.all():
                 if key.owner == "mallory":
                     site.served.runtime.credentials.api_keys.revoke(key.id)
-    assert ended is not None and "Your session has ended" in ended
+    assert ended is not None and "Your session has ended" in ended.data
+    assert ended.code == code_of(transport, 4403)
 
 
-async def test_nobody_opens_more_than_a_few(site: Site) -> None:
+@BOTH
+async def test_nobody_opens_more_than_a_few(site: Site, transport: Transport) -> None:
+    other: Transport = "websocket" if transport == "events" else "events"
     async with site.browser(person()) as alice, asyncio.timeout(20):
-        opened = [messages(alice, INGEST) for _ in range(8)]
+        opened = [messages(each, alice, INGEST) for each in (transport, other) * 4]
         for stream in opened:
             await anext(stream)
-        [(event, _, said)] = [each async for each in messages(alice, INGEST)]
-        assert event == "end" and "Too many live pages" in said
+        said = await ending(transport, alice, INGEST)
+        assert "Too many live pages" in said.data and said.code == code_of(transport, 4429)
         await opened.pop().aclose()
-        while (await anext(messages(alice, INGEST)))[0] == "end":
+        while (await first(transport, alice, INGEST)).is_end:
             await asyncio.sleep(0.05)
         for stream in opened:
             await stream.aclose()
+
+
+async def test_a_page_of_another_site_opens_no_websocket(site: Site) -> None:
+    async with site.browser(person()) as alice:
+        for origin in ("https://evil.example", "http://127.0.0.1:9", "null", None):
+            with pytest.raises(InvalidStatus) as refused:
+                async with websocket(alice, INGEST, origin):
+                    pass
+            assert refused.value.response.status_code == 403, origin
+        with pytest.raises(InvalidStatus):
+            async with websocket(alice, INGEST, **{"Sec-Fetch-Site": "same-site"}):
+                pass
+        with pytest.raises(InvalidStatus) as misled:
+            async with websocket(alice, INGEST, name="evil.example"):
+                pass
+        assert misled.value.response.status_code == 421
+
+
+async def test_a_websocket_says_where_it_was_and_nothing_more(site: Site) -> None:
+    async with site.browser(person()) as alice, asyncio.timeout(20):
+        async with websocket(alice, INGEST) as socket:
+            assert socket.response and socket.response.headers["X-Request-Id"]
+            await socket.send("")
+            await socket.recv()
+            await socket.send("and something else")
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await socket.recv()
+            assert socket.close_code == 1008
+        async with websocket(alice, INGEST) as socket:
+            await socket.send(b"bytes")
+            await socket.wait_closed()
+            assert socket.close_code == 1008
+        with pytest.raises(InvalidStatus):
+            async with websocket(alice, "/console/live"):
+                pass
 
 
 async def test_pages_say_how_the_cluster_is(site: Site) -> None:

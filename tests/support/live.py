@@ -8,12 +8,14 @@ from typing import Any
 
 import uvicorn
 
+from common.serve import WEBSOCKETS
+
 
 @asynccontextmanager
 async def live(app: Any, listening: socket.socket | None = None) -> AsyncIterator[str]:
     """Yields the URL."""
     listening = listening or free_socket()
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **WEBSOCKETS)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]))
     try:

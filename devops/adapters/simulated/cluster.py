@@ -5,10 +5,12 @@ import base64
 import copy
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from common.errors import InvalidInput, NotFound
+from common.observability.traces import Step, step
 from devops.adapters.simulated.activity import log_lines, pod_use
 from devops.adapters.simulated.admission import check_budgets
 from devops.adapters.simulated.state import Clock, State, apply_merge, check_precondition, merge_patch, seconds_of
@@ -20,6 +22,7 @@ from devops.ports import LogQuery, Manifest, Objects, Query, Rows, Usage
 NAME = "fern-ams-1"
 POLL_SECONDS = 0.2
 WATCH_SECONDS = 300
+SIMULATED = ", simulated"
 
 
 class SimulatedCluster:
@@ -42,19 +45,23 @@ class SimulatedCluster:
     # Reading
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest:
-        return _outside((await self._stored.read()).get(kind, namespace, name))
+        with _asked("get", kind):
+            return _outside((await self._stored.read()).get(kind, namespace, name))
 
     async def objects(self, kind: Kind, query: Query) -> Objects:
-        state = await self._stored.read()
-        items, token = _page(state, kind, query)
-        return Objects([_outside(item) for item in items], token, str(state.version))
+        with _asked("list", kind):
+            state = await self._stored.read()
+            items, token = _page(state, kind, query)
+            return Objects([_outside(item) for item in items], token, str(state.version))
 
     async def table(self, kind: Kind, query: Query) -> Rows:
-        items, token = _page(await self._stored.read(), kind, query)
-        return Rows([row_of(kind, item, self._clock()) for item in items], token)
+        with _asked("list", kind):
+            items, token = _page(await self._stored.read(), kind, query)
+            return Rows([row_of(kind, item, self._clock()) for item in items], token)
 
     async def logs(self, query: LogQuery) -> str:
-        lines = await self._lines(query)
+        with step("cluster", f"get pods/log{SIMULATED}"):
+            lines = await self._lines(query)
         kept = lines if query.tail is None else lines[-query.tail :] if query.tail else []
         return "\n".join(kept).encode()[: query.max_bytes].decode(errors="ignore")
 
@@ -99,7 +106,8 @@ class SimulatedCluster:
             await asyncio.sleep(POLL_SECONDS)
 
     async def pod_usage(self, query: Query) -> Sequence[Usage]:
-        pods, _ = _page(await self._stored.read(), POD, query)
+        with step("cluster", f"list pods.metrics.k8s.io{SIMULATED}"):
+            pods, _ = _page(await self._stored.read(), POD, query)
         use = {pod["metadata"]["name"]: (pod, pod_use(pod, self._clock())) for pod in pods}
         return [
             Usage(pod["metadata"]["namespace"], name, cpu, memory)
@@ -108,7 +116,8 @@ class SimulatedCluster:
         ]
 
     async def node_usage(self) -> Sequence[Usage]:
-        state = await self._stored.read()
+        with step("cluster", f"list nodes.metrics.k8s.io{SIMULATED}"):
+            state = await self._stored.read()
         sums = {node["metadata"]["name"]: [0.0, 0.0] for node in state.all(NODE)}
         for pod in state.all(POD):
             if (node := pod["spec"].get("nodeName")) in sums:
@@ -120,11 +129,13 @@ class SimulatedCluster:
 
     async def create(self, item: Manifest, dry_run: bool = False) -> Manifest:
         """POST. Raises Conflict if it exists."""
-        return await self._stored.change(lambda state: copy.deepcopy(state.create(item)), dry_run)
+        with _asked("create", KINDS.get(str(item.get("kind"))), dry_run):
+            return await self._stored.change(lambda state: copy.deepcopy(state.create(item)), dry_run)
 
     async def replace(self, item: Manifest, dry_run: bool = False) -> Manifest:
         """PUT. A resourceVersion in it is a precondition (Conflict)."""
-        return await self._stored.change(lambda state: copy.deepcopy(state.replace(item)), dry_run)
+        with _asked("update", KINDS.get(str(item.get("kind"))), dry_run):
+            return await self._stored.change(lambda state: copy.deepcopy(state.replace(item)), dry_run)
 
     async def patch(
         self, kind: Kind, namespace: str | None, name: str, patch: Mapping[str, Any], dry_run: bool = False
@@ -137,7 +148,8 @@ class SimulatedCluster:
             check_precondition(live, wanted.get("resourceVersion"), wanted.get("uid"))
             return copy.deepcopy(state.replace(merge_patch(live, patch)))
 
-        return await self._stored.change(work, dry_run)
+        with _asked("patch", kind, dry_run):
+            return await self._stored.change(work, dry_run)
 
     async def apply(self, item: Manifest, dry_run: bool = False) -> Manifest:
         """Server-side apply of one manager: creates, or merges. Fields of other managers stay."""
@@ -151,7 +163,8 @@ class SimulatedCluster:
             check_precondition(live, metadata.get("resourceVersion"), metadata.get("uid"))
             return copy.deepcopy(state.replace(apply_merge(live, item)))
 
-        return await self._stored.change(work, dry_run)
+        with _asked("patch", KINDS.get(str(item.get("kind"))), dry_run):
+            return await self._stored.change(work, dry_run)
 
     async def delete(
         self,
@@ -168,7 +181,8 @@ class SimulatedCluster:
             check_precondition(state.get(kind, namespace, name), resource_version, uid)
             state.delete(kind, namespace, name)
 
-        await self._stored.change(work, dry_run)
+        with _asked("delete", kind, dry_run):
+            await self._stored.change(work, dry_run)
 
     async def evict(self, namespace: str, pod: str, uid: str | None = None, dry_run: bool = False) -> None:
         """The eviction API: raises Conflict if a disruption budget forbids it now."""
@@ -179,7 +193,14 @@ class SimulatedCluster:
             check_budgets(state, live)
             state.delete(POD, namespace, pod)
 
-        await self._stored.change(work, dry_run)
+        with step("cluster", f"create pods/eviction{' (dry run)' if dry_run else ''}{SIMULATED}"):
+            await self._stored.change(work, dry_run)
+
+
+def _asked(verb: str, kind: Kind | None, dry_run: bool = False) -> AbstractContextManager[Step]:
+    """A step, named as that of a real cluster."""
+    resource = kind.resource if kind else "object"
+    return step("cluster", f"{verb} {resource}{' (dry run)' if dry_run else ''}{SIMULATED}")
 
 
 def _outside(item: Manifest) -> Manifest:

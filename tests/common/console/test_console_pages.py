@@ -123,7 +123,7 @@ async def test_people_see_only_what_they_may_see(site: Site) -> None:
     assert (await user.get("/console/jobs")).status_code == 403
     editor = await site.signed_in(site.key("eve", "editor", "auditor"))
     links = re.findall(r'<a href="(/console[\w/]*)"', (await editor.get("/console")).text)
-    assert links == ["/console", "/console/jobs", "/console/audit", "/console/fail"]
+    assert links == ["/console", "/console/jobs", "/console/audit", "/console/traces", "/console/fail"]
 
 
 async def test_a_key_without_roles_can_sign_in_sees_nothing_and_can_sign_out(site: Site) -> None:

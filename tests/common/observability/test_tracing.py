@@ -57,4 +57,7 @@ def test_spans_carry_the_request_id_and_no_arguments(tmp_path: Path, collector: 
     spans = [span for scope in scopes for span in scope.spans if span.name == "tools/call echo"]
     ids = {pair.value.string_value for span in spans for pair in span.attributes if pair.key == "request.id"}
     assert "trace-me-12345" in ids
+    # What the console shows as a step is a span below that of the call.
+    [step] = [span for scope in scopes for span in scope.spans if span.name == "limits budget of the caller"]
+    assert step.parent_span_id in {span.span_id for span in spans}
     assert "secret-argument" not in str(received)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from common.errors import AppError, Conflict, InvalidInput, NotFound, RateLimited, Unavailable
+from common.observability.traces import Traces
 from common.resilience.deadline import deadline
 from common.security.principal import Principal, current_principal
 from devops.adapters.aws_errors import refusal
@@ -51,6 +52,12 @@ async def test_services_of_every_cluster_with_their_rollout(opened: Opened) -> N
     assert (one.name, one.desired, one.task_definition, one.rollout) == ("web", 4, "web:1", "IN_PROGRESS")
     with pytest.raises(NotFound):
         await opened.reader.services("nothing", 50, None)
+
+
+async def test_each_call_is_a_step_of_the_request_that_makes_it(opened: Opened) -> None:
+    with Traces().recorded("request-1", "server", "list_services") as trace:
+        await opened.reader.ecs_clusters()
+    assert [(each.layer, each.name, each.outcome) for each in trace.steps] == [("cloud", "ecs list_clusters", "ok")]
 
 
 async def test_alarms_and_those_that_fire(opened: Opened) -> None:

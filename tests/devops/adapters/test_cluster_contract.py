@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidInput, NotFound
+from common.observability.traces import Traces
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, SECRET, Kind
 from devops.pods import container_statuses, is_ready, pod_status
 from devops.ports import LogQuery, Query
@@ -72,6 +73,21 @@ async def test_the_table_says_what_the_objects_say(place: Place) -> None:
     assert await until(available)
     [node, *_] = (await place.cluster.table(NODE, Query())).items
     assert node.cells["status"].startswith("Ready")
+
+
+async def test_each_question_is_a_step_of_the_request_that_asks(place: Place) -> None:
+    with Traces().recorded("request-1", "server", "diagnose") as trace:
+        await place.cluster.table(POD, Query(place.namespace))
+        await place.cluster.objects(DEPLOYMENT, Query(place.namespace))
+        with pytest.raises(NotFound):
+            await place.cluster.get(POD, place.namespace, "nothing")
+    named = [(each.layer, each.name.removesuffix(", simulated"), each.outcome) for each in trace.steps]
+    assert named == [
+        ("cluster", "list pods", "ok"),
+        ("cluster", "list deployments.apps", "ok"),
+        ("cluster", "get pods", "not_found"),
+    ]
+    assert all(each.name.endswith("simulated") == place.cluster.simulated for each in trace.steps)
 
 
 @pytest.mark.parametrize("kind", [POD, REPLICA_SET])

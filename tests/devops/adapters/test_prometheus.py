@@ -24,6 +24,8 @@ async def test_history_of_the_pods_that_a_workload_has(tmp_path: Path, monkeypat
             assert asked["query"].count("report-worker-") == 3 and f'namespace="{PRODUCTION}"' in asked["query"]
             assert float(asked["end"]) - float(asked["start"]) == 1800 and asked["step"] == "30"
             assert prometheus.tokens == ["Bearer reader-token"]
+            steps = [(step.layer, step.name) for step in ops.runtime.traces.last("local", 1)[0].steps]
+            assert ("upstream", "Prometheus POST") in steps and ("cluster", "list pods, simulated") in steps
             with pytest.raises(Exception, match="Name a workload"):
                 await ask(alice, "get_metrics", namespace=PRODUCTION, minutes=30)
 
