@@ -240,11 +240,12 @@ async def test_pages_and_tools_have_the_same_rights() -> None:
 
 async def test_a_visit_is_audited_and_its_address_redacted(visitors: Visitors) -> None:
     who = person("audrey")
-    await visitors.get(f"/console/customer?email={MIREK}", who)
+    visit = await visitors.get(f"/console/customer?email={MIREK}", who)
+    assert visit.status_code == 200, visit.text
     await until(lambda: not visitors.hub.runtime.audit.backlog)
     auditor = person("otto", role="admin")
-    page = (await visitors.get("/console/audit?subject=audrey&action=console:customers", auditor)).text
-    assert "console:customers" in page and "audrey" in page
+    shown = await visitors.get("/console/audit?subject=audrey&action=console:customers", auditor)
+    assert shown.status_code == 200 and "console:customers" in shown.text and "audrey" in shown.text, shown.text
 
 
 async def test_sources_say_how_they_do(visitors: Visitors) -> None:
