@@ -22,7 +22,7 @@ LOAD = [18.0 + (number * 7) % 23 + (number > 40) * 35 for number in range(60)]
 
 def filled(account: Account) -> str:
     """The id of an instance that has a past."""
-    instance = account.instance("web-1", team="shop", triptych="managed")
+    instance = account.instance("web-1", team="shop", tier="front")
     account.instance("batch-7")
     account.service()
     account.service("checkout", desired=2)
