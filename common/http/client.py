@@ -118,22 +118,18 @@ class ResilientClient:
         Raises Unavailable, RateLimited, DeadlineExceeded; InvalidInput for a link to another host.
         """
         call = Call(request, self._urls(request.target), ends_at(self.upstream.deadline))
-        with step("upstream", f"{self.upstream.name} {request.method}"):
-            return await self._sent(call)
-
-    async def _sent(self, call: Call) -> Answer:
-        request = call.request
         self._budget.earn()
         attempt = 1
-        outcome = await self._authenticated(call)
-        if isinstance(outcome, Answer) and outcome.status < 300:
-            return outcome
-        while self._worth_another(request, outcome, attempt):
-            self._meter.retries.inc()
-            await asyncio.sleep(min(backoff(attempt, self.upstream.retries), call.left))
-            attempt += 1
+        with step("upstream", f"{self.upstream.name} {request.method}"):
             outcome = await self._authenticated(call)
-        return self._usable(outcome)
+            if isinstance(outcome, Answer) and outcome.status < 300:
+                return outcome
+            while self._worth_another(request, outcome, attempt):
+                self._meter.retries.inc()
+                await asyncio.sleep(min(backoff(attempt, self.upstream.retries), call.left))
+                attempt += 1
+                outcome = await self._authenticated(call)
+            return self._usable(outcome)
 
     async def warm(self, target: str, connections: int = 5) -> None:
         """Open connections before they are needed; whatever fails will be told by the first real call."""
