@@ -55,8 +55,10 @@ async def test_services_of_every_cluster_with_their_rollout(opened: Opened) -> N
 
 
 async def test_each_call_is_a_step_of_the_request_that_makes_it(opened: Opened) -> None:
+    session = opened.account.session(60.0)
     with Traces().recorded("request-1", "server", "list_services") as trace:
-        await opened.reader.ecs_clusters()
+        await session.read("ecs", "list_clusters")
+    await session.close()
     assert [(each.layer, each.name, each.outcome) for each in trace.steps] == [("cloud", "ecs list_clusters", "ok")]
 
 
