@@ -123,6 +123,10 @@ def _rbac_path(item: Manifest, group: str) -> str:
     return f"/apis/{group}/v1/{item['kind'].lower()}s"
 
 
+LOGS = ("pod.log", "pod-previous.log")
+"""What the containers of the real control plane have written, all of them the same."""
+
+
 @asynccontextmanager
 async def real(folder: Path, nodes: int = 1) -> AsyncIterator[Place]:
     """A namespace in the real control plane, as its administrator."""
@@ -137,10 +141,13 @@ async def real(folder: Path, nodes: int = 1) -> AsyncIterator[Place]:
                 await create({**node, "status": {"capacity": SIZE, "allocatable": SIZE}})
         await create(namespace_manifest(name))
         await until(lambda: _account(cluster, name))
-        yield Place(cluster, create, name, folder / "pod.log")
+        yield Place(cluster, create, name, folder / LOGS[0])
         # Its pods end beside; nobody waits for it.
         await api.request("DELETE", NAMESPACE.path(None, name))
     finally:
+        # What a container of the next test has written is for that test to say.
+        for log in LOGS:
+            (folder / log).write_text("")
         await cluster.close()
 
 
