@@ -20,8 +20,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(command: list[str], log: Path, user: str | None = None, stop: int = signal.SIGKILL) -> subprocess.Popen[bytes]:
-    """Start a program whose output goes into a file; it gets the signal `stop` if this process dies."""
+def run(
+    command: list[str],
+    log: Path,
+    user: str | None = None,
+    stop: int = signal.SIGKILL,
+    environment: dict[str, str] | None = None,
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program whose output goes into a file; it gets the signal `stop` if this process dies.
+
+    `environment` is all that it has; without one it has ours.
+    """
 
     def die_with_parent() -> None:
         if sys.platform == "linux":
@@ -37,6 +47,8 @@ def run(command: list[str], log: Path, user: str | None = None, stop: int = sign
             group=None if user is None else pwd.getpwnam(user).pw_gid,
             extra_groups=None if user is None else [],
             preexec_fn=die_with_parent,
+            env=environment,
+            cwd=folder,
         )
 
 

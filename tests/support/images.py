@@ -90,24 +90,46 @@ def build_context(folder: Path, server: str) -> None:
             shutil.copy(ROOT / source, folder / target)
 
 
-def build_image(folder: Path, server: str) -> None:
-    """The environment of a server's image in this folder, by the steps of the Dockerfile."""
-    context = folder.with_name(f"{folder.name}-build")
+def build_wheel(image: Path, server: str) -> Path:
+    """Our own packages, compiled, as the Dockerfile builds them: of what it copies, with this image's own tools."""
+    context = image.with_name(f"{image.name}-build")
     context.mkdir()
     build_context(context, server)
-    _run("-m", "venv", "--without-pip", str(folder), python=Path(sys.executable))
-    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
-    python = folder / "bin" / "python"
-    link_locked(context / "server.lock", site)
-    # From here on there is nothing but the lock's packages, as in the build.
+    python, folder = image / "bin" / "python", image.with_name("own")
     _run("-m", "hatchling", "build", "-t", "wheel", "-d", str(context / "wheel"), python=python, cwd=context)
     [wheel] = (context / "wheel").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    _scripts(site, folder / "bin")
-    sbom = [str(folder / "sbom.cdx.json"), "--lock", "server.lock", "--name", f"triptych-{server}"]
-    _run("-m", "infra.sbom", *sbom, python=python, cwd=context)
-    shutil.rmtree(context)
+        archive.extractall(folder)
+    _run("-m", "compileall", "-q", str(folder), python=python)
+    return folder
+
+
+def build_environment(image: Path, server: str) -> None:
+    """What the lock file installs, and nothing else."""
+    _run("-m", "venv", "--without-pip", str(image), python=Path(sys.executable))
+    site = site_packages(image)
+    link_locked(ROOT / "infra" / "docker" / f"{server}.lock", site)
+    # What was linked file by file has nothing compiled beside it.
+    _run("-m", "compileall", "-q", str(site), python=image / "bin" / "python")
+
+
+def add_own(image: Path, own: Path) -> None:
+    """Our packages, and the commands that they bring."""
+    site = site_packages(image)
+    for each in own.iterdir():
+        (site / each.name).symlink_to(each)
+    _scripts(site, image / "bin")
+
+
+def list_parts(image: Path, server: str) -> None:
+    """The last step of the build: the bill of materials."""
+    lock = str(ROOT / "infra" / "docker" / f"{server}.lock")
+    arguments = [str(image / "sbom.cdx.json"), "--lock", lock, "--name", image.name]
+    _run("-m", "infra.sbom", *arguments, python=image / "bin" / "python", cwd=image)
+
+
+def site_packages(image: Path) -> Path:
+    return Path(sysconfig.get_path("purelib", "venv", {"base": str(image), "platbase": str(image)}))
 
 
 def link_locked(lock: Path, site: Path) -> None:
