@@ -65,7 +65,7 @@ class Site:
 
     @asynccontextmanager
     async def browser(self, key: str) -> AsyncIterator[httpx2.AsyncClient]:
-        async with httpx2.AsyncClient(base_url=self.url) as browser:
+        async with httpx2.AsyncClient(base_url=self.url, timeout=60) as browser:
             answer = await browser.post("/console/sign-in", data={"key": key, "next": "/console"})
             assert answer.status_code == 303
             await until(lambda: not self.runtime.audit.backlog)

@@ -36,7 +36,7 @@ class Site:
     async def browser(self, who: Principal) -> AsyncIterator[httpx2.AsyncClient]:
         rights = (sorted(who.roles), sorted(who.groups), who.clearance)
         _, key = self.served.runtime.credentials.api_keys.create(who.subject, who.tenant, *rights)
-        async with httpx2.AsyncClient(base_url=self.url) as client:
+        async with httpx2.AsyncClient(base_url=self.url, timeout=60) as client:
             answer = await client.post("/console/sign-in", data={"key": key, "next": "/console"})
             assert answer.status_code == 303, answer.text
             yield client
@@ -63,7 +63,7 @@ async def read(
 ) -> tuple[list[str], str]:
     """At least `count` lines, and where the connection was then cut."""
     lines: list[str] = []
-    async with aclosing(messages(transport, browser, address, last)) as found, asyncio.timeout(20):
+    async with aclosing(messages(transport, browser, address, last)) as found, asyncio.timeout(60):
         async for message in found:
             assert not message.is_end
             last = message.place
@@ -139,7 +139,7 @@ async def test_a_stream_has_the_headers_of_the_console(site: Site) -> None:
 
 @BOTH
 async def test_a_revoked_key_ends_the_stream_that_is_open(site: Site, transport: Transport) -> None:
-    async with site.browser(person("mallory")) as mallory, asyncio.timeout(20):
+    async with site.browser(person("mallory")) as mallory, asyncio.timeout(60):
         ended = None
         async for message in messages(transport, mallory, INGEST):
             if message.is_end:
@@ -154,7 +154,7 @@ async def test_a_revoked_key_ends_the_stream_that_is_open(site: Site, transport:
 @BOTH
 async def test_nobody_opens_more_than_a_few(site: Site, transport: Transport) -> None:
     other: Transport = "websocket" if transport == "events" else "events"
-    async with site.browser(person()) as alice, asyncio.timeout(20):
+    async with site.browser(person()) as alice, asyncio.timeout(60):
         opened = [messages(each, alice, INGEST) for each in (transport, other) * 4]
         for stream in opened:
             await anext(stream)
@@ -184,7 +184,7 @@ async def test_a_page_of_another_site_opens_no_websocket(site: Site) -> None:
 
 
 async def test_a_websocket_says_where_it_was_and_nothing_more(site: Site) -> None:
-    async with site.browser(person()) as alice, asyncio.timeout(20):
+    async with site.browser(person()) as alice, asyncio.timeout(60):
         async with websocket(alice, INGEST) as socket:
             assert socket.response and socket.response.headers["X-Request-Id"]
             await socket.send("")

@@ -121,6 +121,6 @@ async def test_who_does_not_read_holds_nobody_up_and_is_left(
 async def test_who_opens_a_websocket_and_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "HELLO_SECONDS", 0.05)
     stream = Stream()
-    async with browser(stream) as client, websocket(client, "/") as silent, asyncio.timeout(20):
+    async with browser(stream) as client, websocket(client, "/") as silent, asyncio.timeout(60):
         await silent.wait_closed()
         assert (silent.close_code, stream.open) == (1008, 0)

@@ -279,7 +279,7 @@ def test_what_aws_refuses_is_told_without_its_internals() -> None:
 
 async def test_a_role_that_cannot_be_assumed_is_said_so() -> None:
     with own_keys():
-        nowhere = AwsSession("shop", AwsAccount(region=REGION), "http://127.0.0.1:9", 1.0)
+        nowhere = AwsSession("shop", AwsAccount(region=REGION), "http://127.0.0.1:9", 30.0)
         with pytest.raises(Unavailable, match="cannot be reached"):
             await nowhere.read("ec2", "describe_instances")
         await nowhere.close()
