@@ -104,10 +104,14 @@ class UpstreamMetrics(Collector):
         ok, failed = self._times[name, "ok"], self._times[name, "failed"]
         return Meter(ok, failed, self._retries.labels(name), self._open.labels(name))
 
-    def collect(self) -> Iterable[Metric]:
-        """For the registry."""
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        """For the registry: the names that are taken."""
         about = "Time of one try by upstream and outcome"
-        family = HistogramMetricFamily("triptych_upstream_seconds", about, labels=["upstream", "outcome"])
+        yield HistogramMetricFamily("triptych_upstream_seconds", about, labels=["upstream", "outcome"])
+
+    def collect(self) -> Iterable[Metric]:
+        """For the registry: what was counted."""
+        [family] = self.describe()
         for labels, times in self._times.items():
             bounds = [(_bound(bound), count) for bound, count in times.cumulative]
             family.add_metric(labels, bounds, times.total)
