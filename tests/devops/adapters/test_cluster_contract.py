@@ -12,7 +12,7 @@ from common.errors import InvalidInput, NotFound
 from common.observability.traces import Traces
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, SECRET, Kind
 from devops.pods import container_statuses, is_ready, pod_status
-from devops.ports import LogQuery, Query
+from devops.ports import LogQuery, Manifest, Query
 from tests.support.clusters import Place, real, simulated, until
 
 HASTE = 100.0
@@ -132,9 +132,15 @@ async def test_owners_lead_from_the_pod_to_the_deployment(place: Place) -> None:
     [reference] = pod["metadata"]["ownerReferences"]
     replica_set = await place.cluster.get(REPLICA_SET, place.namespace, reference["name"])
     [above] = replica_set["metadata"]["ownerReferences"]
-    deployment = await place.cluster.get(DEPLOYMENT, place.namespace, "a")
-    assert (above["name"], above["uid"]) == ("a", deployment["metadata"]["uid"])
     revision = "deployment.kubernetes.io/revision"
+
+    async def numbered() -> Manifest | None:
+        # The deployment is numbered after its pods were made.
+        found = await place.cluster.get(DEPLOYMENT, place.namespace, "a")
+        return found if revision in found["metadata"].get("annotations", {}) else None
+
+    deployment = await until(numbered)
+    assert (above["name"], above["uid"]) == ("a", deployment["metadata"]["uid"])
     assert replica_set["metadata"]["annotations"][revision] == "1" == deployment["metadata"]["annotations"][revision]
 
 
