@@ -22,7 +22,7 @@ from sqlalchemy import Column, Float, MetaData, String, Table, delete, insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.databases import read_write
+from common.databases import create_tables, read_write
 from common.errors import Conflict, Unavailable
 from common.observability.call import request_id
 from common.resilience.deadline import remaining
@@ -95,7 +95,7 @@ class Confirmations:
     async def open(self) -> None:
         """Make the table if it is missing."""
         async with self._writer.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(create_tables, metadata)
 
     async def confirm(
         self, context: Context, prepare: Callable[[], Awaitable[Question]]

@@ -1,6 +1,6 @@
 """MongoDB: one client with a bounded pool; each call has the caller's deadline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from common.errors import DeadlineExceeded, SettingsError, Unavailable
 from common.resilience.deadline import remaining
@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
 """Unless the URL says otherwise."""
 LEAST_SECONDS = 0.001
 """Zero would be no limit at all."""
+EXISTS = 48
 
 
 def connect_mongodb(url: str, ca_file: Path | None = None) -> AsyncDatabase[Document]:
@@ -54,3 +55,23 @@ def mongodb_call(what: str, seconds: float = 30.0) -> Iterator[None]:
         if error.timeout:
             raise DeadlineExceeded(f"{what} did not answer in time.", "Try again later.") from error
         raise
+
+
+async def prepare_collection(
+    database: AsyncDatabase[Document],
+    name: str,
+    schema: Mapping[str, Any],
+    indexes: Mapping[str, list[tuple[str, int]]],
+    unique: Sequence[str] = (),
+) -> None:
+    """Make a collection that is missing; renew its JSON schema and its indexes. Several processes may do it at once."""
+    validator = {"$jsonSchema": schema}
+    try:
+        # The driver's create_collection would look first, and fail if another process is faster than that.
+        await database.command("create", name, validator=validator)
+    except OperationFailure as error:
+        if error.code != EXISTS:
+            raise
+        await database.command("collMod", name, validator=validator)
+    for title, keys in indexes.items():
+        await database[name].create_index(keys, name=title, unique=title in unique)

@@ -1,4 +1,4 @@
-"""Tables that change from version to version: an older database is brought up to date by Alembic when it is opened."""
+"""Tables are made, and brought up to date by Alembic, when a database is opened; servers that share one take turns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,19 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert, inspect, select
 
 from common.errors import SettingsError
+
+
+def create_tables(connection: Connection, metadata: MetaData) -> None:
+    """Make what is not there yet, in the caller's transaction, which writes. One process does it, the others wait."""
+    take_turn(connection)
+    metadata.create_all(connection)
+
+
+def take_turn(connection: Connection) -> None:
+    """Until the transaction ends, no other process makes or changes tables here."""
+    # On Postgres, two that find a table missing would both make it, and one fail. SQLite has one writer at any time.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("triptych tables"))))
 
 
 @dataclass(frozen=True)
@@ -28,8 +41,7 @@ class Schema:
         """
         if self.version(connection) == self.head:
             return
-        if connection.dialect.name == "postgresql":  # SQLite has one writer at any time
-            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(self._versions.name))))
+        take_turn(connection)
         before = self.version(connection)
         if before is None and not self._there(connection):
             for metadata in self.tables:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sqlalchemy import JSON, Boolean, Column, Float, MetaData, RowMapping, String, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.databases import create_engine, read_write
+from common.databases import create_engine, create_tables, read_write
 from common.errors import NotFound
 from common.security.api_keys import ApiKey, ApiKeyStore, api_keys_path, key_id_of, new_key
 from common.settings import Classification, CommonSettings
@@ -105,7 +105,7 @@ class SqlApiKeys:
     async def open(self) -> None:
         """Make the table if it is missing."""
         async with self._writer.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(create_tables, metadata)
 
     async def verify(self, token: str) -> ApiKey | None:
         key = await self._find(key_id_of(token))

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.databases import sqlite_url
 from common.observability.traces import step
 from common.security.audit_buffer import AuditBuffer, AuditUnavailable
-from common.security.audit_chain import AuditRecord, Chain, create_tables
+from common.security.audit_chain import AuditRecord, Chain, open_tables
 from common.security.audit_checkpoints import Checkpointer
 from common.security.audit_read import export, follow, tail
 from common.security.audit_report import Problem, VerifyReport
@@ -94,7 +94,7 @@ class AuditLog:
         return len(self._buffer)
 
     async def __aenter__(self) -> Self:
-        await create_tables(self._engine)
+        await open_tables(self._engine)
         self._open = True
         self._tasks = [asyncio.create_task(self._buffer.run()), asyncio.create_task(self._checkpoint_forever())]
         return self

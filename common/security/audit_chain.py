@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, inspect, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from common.databases import read_write
+from common.databases import create_tables, read_write
 from common.security.redaction import redact
 
 Row: TypeAlias = dict[str, str | int]
@@ -114,23 +112,14 @@ class Chain:
 
 def _create(connection: Connection) -> None:
     # A role that may only insert must be able to start where the tables exist; the last one to be made tells.
-    if inspect(connection).has_table(checkpoints.name):
-        return
-    connection.execute(CreateTable(records, if_not_exists=True))
-    for index in records.indexes:
-        connection.execute(CreateIndex(index, if_not_exists=True))
-    connection.execute(CreateTable(checkpoints, if_not_exists=True))
+    if not inspect(connection).has_table(checkpoints.name):
+        create_tables(connection, metadata)
 
 
-async def create_tables(engine: AsyncEngine) -> None:
-    """Make what is missing. Several processes may do it at once."""
-    try:
-        async with read_write(engine).begin() as connection:
-            await connection.run_sync(_create)
-    except DBAPIError:
-        # In Postgres two that create the same table at once collide in spite of IF NOT EXISTS; by now one is through.
-        async with read_write(engine).begin() as connection:
-            await connection.run_sync(_create)
+async def open_tables(engine: AsyncEngine) -> None:
+    """Make what is missing."""
+    async with read_write(engine).begin() as connection:
+        await connection.run_sync(_create)
 
 
 async def read_heads(connection: AsyncConnection) -> Heads:

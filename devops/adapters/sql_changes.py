@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, s
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.databases import read_write
+from common.databases import create_tables, read_write
 from common.errors import Conflict, NotFound, RateLimited
 from common.observability.call import request_id
 from devops.adapters.change_tables import (
@@ -49,7 +49,7 @@ class SqlChanges:
     async def open(self) -> None:
         """Make the tables that are missing. What another process has seen of the time counts here, too."""
         async with self._writer.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(create_tables, metadata)
             self._clock.at_least((await connection.execute(select(func.max(C.updated_at)))).scalar() or 0.0)
 
     async def add(self, draft: Draft, state: State, per_hour: int) -> Change:

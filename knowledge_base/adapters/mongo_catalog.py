@@ -23,7 +23,7 @@ from knowledge_base.adapters.mongo_documents import (
     set_rights,
     version_of,
 )
-from knowledge_base.adapters.mongo_jobs import hand_over, job_of, job_row, prepare_jobs, prepared_collection
+from knowledge_base.adapters.mongo_jobs import hand_over, job_of, job_row, prepare_jobs
 from knowledge_base.browsing import BY_ID, Facets, Position, Sort
 from knowledge_base.documents import Accepted, Counting, Publication, Published, Stored, Task, Validity, Version
 from knowledge_base.filters import Restriction
@@ -49,7 +49,9 @@ class MongoCatalog:
 
     async def open(self) -> None:
         """Make collections, schema and indexes that are missing, or renew them."""
-        await prepared_collection(self._database, "documents", SCHEMA, INDEXES, unique=("by_id",))
+        from common.databases.mongodb import prepare_collection
+
+        await prepare_collection(self._database, "documents", SCHEMA, INDEXES, unique=("by_id",))
         await prepare_jobs(self._database)
 
     async def lives(self, tenant: str, document_ids: Sequence[str]) -> dict[str, int]:

@@ -37,27 +37,11 @@ INDEXES: dict[str, list[tuple[str, int]]] = {
 }
 
 
-async def prepared_collection(
-    database: Any,
-    name: str,
-    schema: Mapping[str, Any],
-    indexes: Mapping[str, list[tuple[str, int]]],
-    unique: Sequence[str] = (),
-) -> None:
-    """Make a collection that is missing; renew its schema and indexes."""
-    from pymongo.errors import CollectionInvalid
-
-    try:
-        await database.create_collection(name, validator={"$jsonSchema": schema})
-    except CollectionInvalid:
-        await database.command("collMod", name, validator={"$jsonSchema": schema})
-    for title, keys in indexes.items():
-        await database[name].create_index(keys, name=title, unique=title in unique)
-
-
 async def prepare_jobs(database: Any) -> None:
     """The queue's collection."""
-    await prepared_collection(database, "jobs", SCHEMA, INDEXES)
+    from common.databases.mongodb import prepare_collection
+
+    await prepare_collection(database, "jobs", SCHEMA, INDEXES)
 
 
 def job_row(batch: str, who: AccessScope, payload: Mapping[str, Any], delay: float = 0.0) -> Row:

@@ -4,7 +4,6 @@ from typing import Any
 
 from common.files import FileState
 from common.security.access import Access
-from knowledge_base.adapters.mongo_jobs import prepared_collection
 from knowledge_base.documents import FolderSource, KnownFile
 
 _TEXT = {"bsonType": "string"}
@@ -21,9 +20,11 @@ class MongoSources:
 
     async def open(self) -> None:
         """Make the collections that are missing."""
+        from common.databases.mongodb import prepare_collection
+
         one_source, one_file = [("tenant", 1), ("name", 1)], [("tenant", 1), ("source", 1), ("path", 1)]
-        await prepared_collection(self._database, "sources", SOURCE, {"by_name": one_source}, ("by_name",))
-        await prepared_collection(self._database, "source_files", FILE, {"by_path": one_file}, ("by_path",))
+        await prepare_collection(self._database, "sources", SOURCE, {"by_name": one_source}, ("by_name",))
+        await prepare_collection(self._database, "source_files", FILE, {"by_path": one_file}, ("by_path",))
 
     async def register(self, source: FolderSource) -> FolderSource:
         """See SourceStore."""

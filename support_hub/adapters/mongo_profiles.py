@@ -6,31 +6,28 @@ from typing import Any
 
 from pymongo import ReplaceOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
 
-from common.databases.mongodb import Document, mongodb_call
+from common.databases.mongodb import Document, mongodb_call, prepare_collection
 from common.security.encryption import Keyring
 from support_hub.adapters.sealed import Sealer
 from support_hub.records import Profile
 
 NAME = "profiles"
 WHAT = "The profile store"
-EXISTS = 48
 BATCH = 500
 SCHEMA = {
-    "$jsonSchema": {
-        "bsonType": "object",
-        "additionalProperties": False,
-        "required": ["email_index", "sealed", "changed_at"],
-        "properties": {
-            "_id": {"bsonType": "objectId"},
-            "email_index": {"bsonType": "string", "pattern": "^[0-9a-f]{64}$"},
-            "sealed": {"bsonType": "binData"},
-            "changed_at": {"bsonType": "date"},
-        },
-    }
+    "bsonType": "object",
+    "additionalProperties": False,
+    "required": ["email_index", "sealed", "changed_at"],
+    "properties": {
+        "_id": {"bsonType": "objectId"},
+        "email_index": {"bsonType": "string", "pattern": "^[0-9a-f]{64}$"},
+        "sealed": {"bsonType": "binData"},
+        "changed_at": {"bsonType": "date"},
+    },
 }
 """Nothing can be stored beside it, so nothing readable."""
+INDEXES = {"email_index_1": [("email_index", 1)]}
 
 
 class MongoProfiles:
@@ -43,13 +40,7 @@ class MongoProfiles:
 
     async def open(self) -> None:
         with mongodb_call(WHAT):
-            try:
-                await self._database.command("create", NAME, validator=SCHEMA)
-            except OperationFailure as error:
-                if error.code != EXISTS:
-                    raise
-                await self._database.command("collMod", NAME, validator=SCHEMA)
-            await self._profiles.create_index("email_index", unique=True)
+            await prepare_collection(self._database, NAME, SCHEMA, INDEXES, unique=tuple(INDEXES))
 
     async def get(self, emails: Sequence[str]) -> Profile | None:
         wanted = {"email_index": {"$in": list(self._sealer.indexes(emails))}}

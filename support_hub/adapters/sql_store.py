@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.databases.failures import sql_call
 from common.databases.replicas import Replicated
+from common.databases.schema import take_turn
 from common.security.encryption import Keyring
 from support_hub.adapters.sealed import Sealer
 from support_hub.adapters.sql_orders import order_of, order_row
@@ -30,6 +31,7 @@ class SqlStore:
         """Make the tables, and the connections that are kept."""
         with sql_call("The database"):
             async with self._database.write() as connection:
+                await connection.run_sync(take_turn)
                 old_orders, old_profiles = await connection.run_sync(take_old_rows)
                 await create_tables(connection)
                 await self._put_back(connection, old_orders, old_profiles)

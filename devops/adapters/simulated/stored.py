@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy import JSON, Column, Integer, MetaData, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.databases import create_engine, read_write, sqlite_url
+from common.databases import create_engine, create_tables, read_write, sqlite_url
 from devops.adapters.simulated.controllers import settle
 from devops.adapters.simulated.seed import seed
 from devops.adapters.simulated.state import Clock, State
@@ -40,7 +40,7 @@ class StoredState:
     async def open(self) -> None:
         """Seed the cluster if it is not there yet."""
         async with read_write(self._engine).begin() as connection:
-            await connection.run_sync(METADATA.create_all)
+            await connection.run_sync(create_tables, METADATA)
             if (await connection.execute(select(CLUSTER.c.id))).first() is None:
                 now = self._clock()
                 state = State(lambda: now)

@@ -1,10 +1,12 @@
 """MongoDB's client: deadlines, and errors that say what to do."""
 
+import asyncio
 import time
 
 import pytest
+from pymongo.errors import DuplicateKeyError, WriteError
 
-from common.databases.mongodb import connect_mongodb, mongodb_call
+from common.databases.mongodb import connect_mongodb, mongodb_call, prepare_collection
 from common.errors import DeadlineExceeded, SettingsError, Unavailable
 from common.resilience.deadline import deadline
 
@@ -46,3 +48,20 @@ async def test_the_url_may_say_otherwise(mongodb_database: str) -> None:
 def test_a_url_without_database_is_a_wrong_setting() -> None:
     with pytest.raises(SettingsError, match="does not name a database"):
         connect_mongodb("mongodb://127.0.0.1:1")
+
+
+async def test_processes_may_prepare_a_collection_at_once(mongodb_database: str) -> None:
+    databases = [connect_mongodb(mongodb_database) for _ in range(8)]
+    schema = {"required": ["name"], "properties": {"name": {"bsonType": "string"}}}
+    prepare = [
+        prepare_collection(each, "things", schema, {"by_name": [("name", 1)]}, ("by_name",)) for each in databases
+    ]
+    await asyncio.gather(*prepare)
+    things = databases[0]["things"]
+    await things.insert_one({"name": "kettle"})
+    with pytest.raises(DuplicateKeyError):
+        await things.insert_one({"name": "kettle"})
+    with pytest.raises(WriteError):
+        await things.insert_one({})
+    for each in databases:
+        await each.client.close()
