@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from common.security.access import Access, AccessScope
 from knowledge_base.documents import Hit
 from knowledge_base.duplicates import MIN_WORDS, collapsed
@@ -29,6 +32,18 @@ def test_another_number_a_short_passage_or_half_of_it_is_not_the_same() -> None:
     words = RULE.split()
     assert len(words) > MIN_WORDS
     assert len(shown(RULE, " ".join(words[: len(words) // 2 + 4]))) == 2
+
+
+WORDS = st.lists(st.sampled_from([*"abcdefghij", "7", "ß", "the"]), min_size=MIN_WORDS, max_size=90)
+PLACES = st.lists(st.integers(0, 89), max_size=4)
+
+
+@given(WORDS, PLACES)
+def test_passages_are_the_same_if_nine_tenths_of_their_runs_are(words: list[str], places: list[int]) -> None:
+    changed = ["other" if place in places else word for place, word in enumerate(words)]
+    one, two = ({*zip(each, each[1:], each[2:], strict=False)} for each in (words, changed))
+    same = len(one & two) >= 0.9 * len(one | two) and words.count("7") == changed.count("7")
+    assert (len(shown(" ".join(words), ", ".join(changed))) == 1) is same
 
 
 async def test_others_are_counted_of_what_the_caller_may_read_and_no_page_repeats_them(tmp_path: Path) -> None:
