@@ -22,7 +22,7 @@ class Shown:
     marks: frozenset[bytes] = frozenset()
 
     def __contains__(self, document_id: object) -> bool:
-        return _mark(str(document_id)) in self.marks
+        return bool(self.marks) and _mark(str(document_id)) in self.marks
 
     def cursor(self, document_ids: Sequence[str], question: Any) -> str:
         """The cursor behind a page that shows these documents, too."""
