@@ -1,7 +1,6 @@
 """Alerts of a real Prometheus: whose they are, what was changed before them, and who learns of them."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from devops.alerts import MAX_CHANGES, Alert, RecentChange, nearest, subject_of
 from tests.common.console.console_site import Site
-from tests.services import promtool
 from tests.services.prometheus import running_prometheus
 from tests.support.operations import PRODUCTION, Served, ask, person, served
 from tests.support.prometheus import fake_prometheus
@@ -46,13 +44,6 @@ RULES = [
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    try:
-        promtool.program("prometheus")
-    except Exception as error:
-        message = f"Prometheus cannot be had ({error}); to bring it: {promtool.REMEDY}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
     with running_prometheus(tmp_path_factory.mktemp("prometheus"), RULES) as url:
         yield url
 

@@ -1,23 +1,21 @@
 """Changes in a real browser: a freeze, break-glass by two people, a rollout that moves and stands still."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser, Page
 
 from common.settings import CommonSettings
 from common.vertical import Served
 from devops.server import build
 from tests.support.breaking_glass import WHY, YES
-from tests.support.browser import chromium
+from tests.support.browser import LOOKS, chromium, seen, sign_in, watch
 from tests.support.live import live_at
 from tests.support.operations import ask
 
-PICTURES = os.environ.get("TEST_PICTURES")
 IMAGE = {"namespace": "production", "name": "web-portal", "container": "web-portal"}
 GOOD = {
     "light": "registry.fernhill.example/web-portal:2026.2.1",
@@ -40,7 +38,7 @@ async def test_two_people_in_two_browsers(tmp_path: Path, monkeypatch: pytest.Mo
         keys = found[0].runtime.credentials.api_keys
         roles = {"root": ["admin"], "olga": ["operator", "break-glass"], "amir": ["approver", "break-glass"]}
         people = {name: keys.create(name, "local", given, ["engineering"])[1] for name, given in roles.items()}
-        for scheme, width in (("light", 1200), ("dark", 400)):
+        for scheme, width in LOOKS:
             await _walk(browser, url, people, scheme, width)
 
 
@@ -49,14 +47,14 @@ async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, w
     root, olga, amir = [await _signed_in(browser, url, keys[name], scheme, width, problems) for name in keys]
     good = await _planned(url, keys["olga"], GOOD[scheme])
     await amir.goto(good)
-    await _seen(amir, f"change-{scheme}")
+    await seen(amir, f"change-{scheme}")
     await amir.click("button:text('Approve')")
     await amir.locator("#rollout .badge", has_text="complete").wait_for()
     await root.select_option("select[name=environment]", "production")
     await root.fill("section:has(h2:text('Freeze')) input[name=reason]", "the sale of the year")
     await root.click("button:text('Freeze')")
     await root.locator("h2", has_text="production is frozen").wait_for()
-    await _seen(root, f"changes-frozen-{scheme}")
+    await seen(root, f"changes-frozen-{scheme}")
     address = await _planned(url, keys["olga"], MISSING)
     await olga.goto(address)
     await olga.fill("input[name=reason]", WHY)
@@ -65,18 +63,18 @@ async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, w
     await amir.goto(f"{url}/console")
     await amir.locator(".alarm", has_text=WHY).wait_for()
     assert "1" in await amir.locator("nav .waits").inner_text()
-    await _seen(amir, f"glass-alarm-{scheme}")
+    await seen(amir, f"glass-alarm-{scheme}")
     await amir.click(".alarm a")
-    await _seen(amir, f"glass-asked-{scheme}")
+    await seen(amir, f"glass-asked-{scheme}")
     await amir.fill("section:has(h2:text('Break-glass')) input[name=reason]", YES)
     await amir.click("button:text('Break the glass')")
     # The page moves by itself until the rollout stands still.
     await amir.locator("#rollout .badge", has_text="stuck").wait_for()
     assert await amir.locator("#rollout progress").get_attribute("max") == "4"
-    await _seen(amir, f"rollout-stuck-{scheme}")
+    await seen(amir, f"rollout-stuck-{scheme}")
     await amir.goto(f"{url}/console/break-glass")
     await amir.locator("td", has_text=YES).first.wait_for()
-    await _seen(amir, f"glass-history-{scheme}")
+    await seen(amir, f"glass-history-{scheme}")
     await root.goto(f"{url}/console/changes")
     await root.click("button:text('Lift it now')")
     await root.locator("h2", has_text="production is frozen").wait_for(state="detached")
@@ -86,9 +84,9 @@ async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, w
     await amir.goto(olga.url)
     await amir.click("button:text('Approve')")
     await amir.locator("#rollout .badge", has_text="complete").wait_for()
-    await _seen(amir, f"rollout-complete-{scheme}")
+    await seen(amir, f"rollout-complete-{scheme}")
     await root.goto(f"{url}/console/changes")
-    await _seen(root, f"changes-{scheme}")
+    await seen(root, f"changes-{scheme}")
     assert problems == []
     for page in (root, olga, amir):
         await page.context.close()
@@ -104,21 +102,7 @@ async def _planned(url: str, key: str, image: str) -> str:
 async def _signed_in(browser: Browser, url: str, key: str, scheme: Any, width: int, problems: list[str]) -> Page:
     context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     page = await context.new_page()
-
-    def note(message: ConsoleMessage) -> None:
-        problems.extend([message.text] if message.type in ("error", "warning") else [])
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    await page.goto(f"{url}/console/sign-in?next=/console/changes")
-    await page.fill("#key", key)
-    await page.click("main button")
+    watch(page, problems)
+    await sign_in(page, url, key, "/console/changes")
     await page.locator("h1", has_text="Changes").wait_for()
     return page
-
-
-async def _seen(page: Page, name: str) -> None:
-    """Nothing stands over the right edge."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    if PICTURES:
-        await page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)

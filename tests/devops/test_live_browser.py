@@ -1,24 +1,20 @@
 """A real browser looks at the cluster and follows its lines; nothing is wrong in its console."""
 
 import asyncio
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser, Page
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.settings import CommonSettings
 from common.vertical import Served
 from devops.adapters.simulated import cluster as simulated_cluster
 from devops.server import build
-from tests.support.browser import chromium
+from tests.support.browser import LOOKS, chromium, seen, sign_in, watch
 from tests.support.live import live_at
-
-PICTURES = os.environ.get("TEST_PICTURES")
-"""A folder in which pictures of the pages are left, for whoever wants to look at them."""
 
 
 @pytest.mark.slow
@@ -37,7 +33,7 @@ async def test_somebody_follows_lines(tmp_path: Path, monkeypatch: pytest.Monkey
     async with live_at(built) as url, chromium() as browser:
         keys = found[0].runtime.credentials.api_keys
         _, key = keys.create("alice", "local", ["admin"], ["engineering"], "internal")
-        for scheme, width in (("light", 1200), ("dark", 400)):
+        for scheme, width in LOOKS:
             await _walk(browser, url, key, scheme, width)
 
 
@@ -46,31 +42,24 @@ async def _walk(browser: Browser, url: str, key: str, scheme: Any, width: int) -
     problems: list[str] = []
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
-
-    def note(message: ConsoleMessage) -> None:
-        problems.extend([message.text] if message.type in ("error", "warning") else [])
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    await page.goto(f"{url}/console/sign-in?next=/console/cluster")
-    await page.fill("#key", key)
-    await page.click("main button")
+    watch(page, problems)
+    await sign_in(page, url, key, "/console/cluster")
     await page.locator("h1", has_text="fern-ams-1 (simulated)").wait_for()
     assert await page.locator("table.bars svg rect.broken").count() >= 3
-    await _seen(page, f"cluster-{scheme}")
+    await seen(page, f"cluster-{scheme}")
     await page.click("nav >> text=Live")
     await page.locator("h3", has_text="Choose what to follow").wait_for()
-    await _seen(page, f"live-empty-{scheme}")
+    await seen(page, f"live-empty-{scheme}")
     await page.select_option("select[name=namespace]", "production")
     await page.fill("input[name=workload]", "ingest-api")
     await page.keyboard.press("Enter")
     await page.locator("#state", has_text="Live").wait_for()
     await page.wait_for_selector("#lines li.suspicious")
     await _keys(page)
-    await _seen(page, f"live-{scheme}")
+    await seen(page, f"live-{scheme}")
     await page.goto(f"{url}/console/live?show=events")
     await page.wait_for_selector("#lines li.warning")
-    await _seen(page, f"events-{scheme}")
+    await seen(page, f"events-{scheme}")
     await page.goto(f"{url}/console/live?namespace=production&workload=nothing")
     await page.locator("#state", has_text="no workload nothing").wait_for()
     assert problems == [] and len(sockets) == 3
@@ -122,9 +111,7 @@ async def test_lines_come_whatever_the_way_does(
     async with live_at(built) as url, chromium() as browser:
         _, key = found[0].runtime.credentials.api_keys.create("alice", "local", ["user"], ["engineering"], "internal")
         page = await browser.new_page()
-        await page.goto(f"{url}/console/sign-in?next=/console/live")
-        await page.fill("#key", key)
-        await page.click("main button")
+        await sign_in(page, url, key, "/console/live")
         await page.goto(f"{url}/console/live?namespace=production&workload=ingest-api")
         await page.wait_for_selector("#lines li")
         if lets_through:
@@ -153,10 +140,3 @@ async def _keys(page: Page) -> None:
     shown = page.locator("#lines li:not([hidden])")
     assert all("certificate" in text for text in await shown.all_inner_texts())
     await page.fill("#filter", "")
-
-
-async def _seen(page: Page, name: str) -> None:
-    """Nothing stands over the right edge."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    if PICTURES:
-        await page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)

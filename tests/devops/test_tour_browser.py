@@ -1,19 +1,17 @@
 """The demo's tour of the DevOps server in the browser: found, diagnosed, planned, approved, verified, audited."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser, Page
 
 from common.settings import CommonSettings
 from common.vertical import Served
 from devops.server import build
-from tests.support.browser import chromium
+from tests.support.browser import chromium, seen, sign_in, watch
 from tests.support.live import live_at
 
-PICTURES = os.environ.get("TEST_PICTURES")
 PEOPLE = {
     "alice": (["user", "operator"], ["engineering"], "local"),
     "noor": (["user", "approver"], ["engineering"], "local"),
@@ -54,7 +52,7 @@ async def _found(alice: Page, mirek: Page, url: str) -> None:
     assert await alice.locator("section:has(h2:text('Error budget')) table.bars rect").count() >= 2
     broken = alice.locator("section:has(h2:text('Broken workloads')) tbody")
     assert "alert-engine" in await broken.inner_text() and "report-worker" not in await broken.inner_text()
-    await _seen(alice, "tour-cluster")
+    await seen(alice, "tour-cluster")
     answer = await mirek.goto(f"{url}/console/workloads?namespace=production")
     assert answer and answer.status == 404 and "no namespace production" in await mirek.inner_text("main")
     await broken.locator("a:text('alert-engine')").click()
@@ -68,7 +66,7 @@ async def _diagnosed(alice: Page) -> None:
     text = await alice.inner_text("main")
     assert "STORE_CONNECTIONS: 40 -> 60" in text and "9f2e-simulated" not in text
     assert await alice.locator(".chart svg path").count() >= 3
-    await _seen(alice, "tour-workload")
+    await seen(alice, "tour-workload")
 
 
 async def _untrusted(alice: Page, url: str) -> None:
@@ -103,23 +101,8 @@ async def _audited(dana: Page, url: str) -> None:
 async def _signed_in(browser: Browser, url: str, key: str, problems: list[str]) -> Page:
     context = await browser.new_context(viewport={"width": 1200, "height": 900})
     page = await context.new_page()
-
-    def note(message: ConsoleMessage) -> None:
-        # The browser itself notes that a page was not found.
-        is_problem = message.type in ("error", "warning") and "404" not in message.text
-        problems.extend([message.text] if is_problem else [])
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    await page.goto(f"{url}/console/sign-in")
-    await page.fill("#key", key)
-    await page.click("main button")
+    # The browser itself notes that a page was not found.
+    watch(page, problems, expected="404")
+    await sign_in(page, url, key)
     await page.locator("h1", has_text="Overview").wait_for()
     return page
-
-
-async def _seen(page: Page, name: str) -> None:
-    """Nothing stands over the right edge."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    if PICTURES:
-        await page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)

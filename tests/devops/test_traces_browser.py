@@ -1,18 +1,17 @@
 """Somebody follows one request in a real browser: from the audit trail, and from the steps of a change."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser
 
 from common.settings import CommonSettings
 from common.vertical import Served
 from devops.server import build
-from tests.support.browser import chromium
+from tests.support.browser import LOOKS, chromium, seen, sign_in, watch
 from tests.support.live import live_at
 from tests.support.operations import ask
 
@@ -20,7 +19,6 @@ IMAGES = {
     "light": "registry.fernhill.example/web-portal:2026.2.1",
     "dark": "registry.fernhill.example/web-portal:2026.2.3",
 }
-PICTURES = os.environ.get("TEST_PICTURES")
 
 
 @pytest.mark.slow
@@ -36,37 +34,30 @@ async def test_somebody_follows_a_request(tmp_path: Path, monkeypatch: pytest.Mo
         keys = found[0].runtime.credentials.api_keys
         roles = {"olga": ["operator"], "amir": ["approver", "auditor", "user"]}
         people = {name: keys.create(name, "local", given, ["engineering"])[1] for name, given in roles.items()}
-        for number, (scheme, width) in enumerate((("light", 1200), ("dark", 400))):
+        for number, (scheme, width) in enumerate(LOOKS):
             await _walk(browser, url, people, scheme, width, is_first=number == 0)
 
 
 async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, width: int, is_first: bool) -> None:
     page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
     problems: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        problems.extend([message.text] if message.type in ("error", "warning") else [])
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    await page.goto(f"{url}/console/sign-in?next=/console/traces")
-    await page.fill("#key", keys["amir"])
-    await page.click("main button")
+    watch(page, problems)
+    await sign_in(page, url, keys["amir"], "/console/traces")
     await page.locator("h1", has_text="Traces").wait_for()
     if is_first:
         assert await page.locator("h3", has_text="No requests yet").count() == 1
-        await _seen(page, f"traces-none-{scheme}")
+        await seen(page, f"traces-none-{scheme}")
     async with Client(f"{url}/mcp", auth=BearerAuth(keys["olga"])) as client:
         await ask(client, "diagnose", namespace="production", name="ingest-api")
         where = {"namespace": "production", "name": "web-portal", "container": "web-portal"}
         change = await ask(client, "set_image", **where, image=IMAGES[scheme])
     await page.reload()
-    await _seen(page, f"traces-latest-{scheme}")
+    await seen(page, f"traces-latest-{scheme}")
     await page.goto(f"{url}/console/audit?action=diagnose")
     await page.locator("td.id a").first.click()
     await page.locator("h2", has_text="diagnose").wait_for()
     assert await page.locator("svg rect.at-cluster").count() > 3
-    await _seen(page, f"trace-{scheme}")
+    await seen(page, f"trace-{scheme}")
     # An id that somebody was told, without a mouse.
     wanted = await page.input_value("input[name=request_id]")
     await page.focus("input[name=request_id]")
@@ -74,7 +65,7 @@ async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, w
     await page.keyboard.type("no-such-request")
     await page.keyboard.press("Enter")
     await page.locator("h3", has_text="Nothing is known of this request").wait_for()
-    await _seen(page, f"trace-unknown-{scheme}")
+    await seen(page, f"trace-unknown-{scheme}")
     await page.fill("input[name=request_id]", wanted)
     await page.keyboard.press("Enter")
     await page.locator("h2", has_text="diagnose").wait_for()
@@ -83,13 +74,6 @@ async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, w
     await page.locator("li", has_text="executing").locator("a").click()
     await page.locator("h2", has_text="execute_change").wait_for()
     assert await page.locator("th", has_text="update deployments.apps, simulated").count() == 1
-    await _seen(page, f"trace-change-{scheme}")
+    await seen(page, f"trace-change-{scheme}")
     assert problems == []
     await page.close()
-
-
-async def _seen(page: Page, name: str) -> None:
-    """Nothing stands over the right edge."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    if PICTURES:
-        await page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from fastmcp import Client
 
-from tests.services import promtool
+from tests.services.promtool import program_or_skip
 from tests.support.compose_file import OURS, SERVERS, SERVICES, mounted, port_of
 from tests.support.composed import PATIENCE_SECONDS, Composed, composed, written
 from tests.support.composed_backends import prometheus_backend
@@ -68,19 +68,9 @@ def running(elasticsearch_url: str, issuer: Issuer, tmp_path_factory: pytest.Tem
 def prometheus(running: Composed) -> Iterator[str]:
     folder = running.folder / "etc"
     folder.mkdir()
-    program = tool("prometheus")
+    program = program_or_skip("prometheus")
     with prometheus_backend(program, folder, running.secrets, running.places) as url:
         yield url
-
-
-def tool(name: str) -> Path:
-    try:
-        return promtool.program(name)
-    except Exception as error:
-        message = f"{name} cannot be had ({error}); to bring it: {promtool.REMEDY}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
 
 
 def get(url: str, body: bytes | None = None, **headers: str) -> tuple[int, Message, bytes]:
@@ -189,7 +179,9 @@ def test_who_is_refused_is_told_where_to_sign_in(running: Composed, name: str) -
 
 def test_prometheus_reads_every_server_and_its_rules(running: Composed, prometheus: str) -> None:
     file = running.folder / "etc" / "prometheus.yaml"
-    done = subprocess.run([tool("promtool"), "check", "config", file], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [program_or_skip("promtool"), "check", "config", file], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0 and "SUCCESS" in done.stdout, done.stdout + done.stderr
     wanted = {urlsplit(running.url(name)).netloc for name in SERVERS}
     for _ in range(300):

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ConsoleMessage, FilePayload, Page
+from playwright.async_api import FilePayload, Page
 
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
 from infra.demo.servers import is_ready
-from tests.support.browser import chromium
+from tests.support.browser import LOOKS, chromium, seen, sign_in, watch
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,8 +46,8 @@ async def test_somebody_clicks_through(tmp_path: Path) -> None:
         key = store.create("dana", "local", ["admin"], [], "internal")[1]
         async with chromium() as browser:
             pages: list[Page] = []
-            for scheme, width in (("light", 1200), ("dark", 400)):
-                page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]
+            for scheme, width in LOOKS:
+                page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
                 await _walk(page, url, key)
                 pages.append(page)
             for number, page in enumerate(pages):
@@ -62,22 +62,15 @@ async def test_somebody_clicks_through(tmp_path: Path) -> None:
 
 async def _walk(page: Page, url: str, key: str) -> None:
     problems: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        problems.extend([message.text] if message.type in ("error", "warning") else [])
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    watch(page, problems)
     page.on("response", lambda answer: problems.extend([answer.url] if answer.status >= 400 else []))
-    await page.goto(f"{url}/console/sign-in?next=/console/documents")
-    await page.fill("#key", key)
-    await page.click("main button")
+    await sign_in(page, url, key, "/console/documents")
     await page.click("table.documents th a")
     await page.wait_for_selector("article h2")
-    await _fits(page)
+    await seen(page)
     await page.click("text=What changed?")
     assert await page.inner_text("tr.added u") == "90" and await page.inner_text("tr.removed u") == "80"
-    await _fits(page)
+    await seen(page)
     await page.click("nav >> text=Search")
     await page.fill("input[name=q]", "how hot for oolong")
     await page.keyboard.press("Enter")
@@ -89,12 +82,12 @@ async def _walk(page: Page, url: str, key: str) -> None:
     await page.fill("input[name=q]", "oolong")
     await page.keyboard.press("Enter")
     await page.locator("text=Nothing found").wait_for()
-    await _fits(page)
+    await seen(page)
     await page.click("nav >> text=Jobs")
     await page.wait_for_selector("#live-control button")
     await page.click("table.jobs th a")
     await page.locator("text=nothing was refused").wait_for()
-    await _fits(page)
+    await seen(page)
     assert problems == []
 
 
@@ -117,7 +110,7 @@ async def _drop(page: Page, name: str) -> None:
     field = await page.query_selector("#drop")
     await page.evaluate(DROP, [field, [(name, f"# Dropped {name}\n\nIt fell."), ("broken.pdf", "\x7fELF")]])
     await page.check("text=dana (you)")
-    await _fits(page)
+    await seen(page)
     await page.focus("text=Upload 2 files")
     await page.keyboard.press("Enter")
     rows = page.locator("#uploads li")
@@ -126,7 +119,7 @@ async def _drop(page: Page, name: str) -> None:
     await rows.nth(0).locator("text=Searchable, version 1.").wait_for()
     assert await page.inner_text("#summary") == "2 of 2 done: 1 searchable, 1 refused."
     assert any(answer.endswith("/progress") for answer in answers)
-    await _fits(page)
+    await seen(page)
     await page.click("text=Open the document")
     assert f"Dropped {name}" in await page.inner_text("article h2")
     assert problems == []
@@ -143,8 +136,3 @@ async def _send_form(page: Page, url: str) -> None:
     await page.click("main button")
     await page.wait_for_selector("table.refused")
     assert "broken.pdf is a program" in await page.inner_text("table.refused")
-
-
-async def _fits(page: Page) -> None:
-    """Nothing stands over the right edge."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.services.promtool import program
+from tests.services.promtool import program_or_skip
 
 START_SECONDS = 60.0
 
@@ -28,7 +28,7 @@ def running_prometheus(folder: Path, rules: Sequence[dict[str, object]]) -> Iter
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [
-        str(program("prometheus")),
+        str(program_or_skip("prometheus")),
         f"--config.file={folder / 'prometheus.json'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",

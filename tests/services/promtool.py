@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
 REMEDY = "apt-get install prometheus, or a Prometheus of any kind whose promtool is in the path"
 
 
@@ -23,6 +25,15 @@ def program(name: str = "promtool") -> Path:
         if not target.exists():
             _fetch(target)
     return target
+
+
+def program_or_skip(name: str = "promtool") -> Path:
+    """The same in a test, which is skipped with the line that would bring it; with CI=true it fails."""
+    try:
+        return program(name)
+    except Exception as error:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say(f"{name} cannot be had ({error}); to bring it: {REMEDY}")
 
 
 def _fetch(target: Path) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page
+from playwright.async_api import Page
 
-from tests.support.browser import chromium
+from tests.support.browser import LOOKS, chromium, seen, sign_in, watch
 from tests.support.crm import RunningSuite
 from tests.support.hub import fault
 from tests.support.hub_process import hub_process
@@ -20,8 +20,8 @@ async def test_somebody_clicks_through(crm: RunningSuite, tmp_path: Path) -> Non
         hub_process(crm, tmp_path, {"SUPPORT_SOURCE_SECONDS": "3"}) as (url, key),
         chromium() as browser,
     ):
-        for scheme, width in (("light", 1200), ("dark", 400)):
-            page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]
+        for scheme, width in LOOKS:
+            page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
             await _walk(page, url, key)
         await fault(crm, "zendesk", kind="hang")
         await _one_hangs(page, url)
@@ -29,26 +29,19 @@ async def test_somebody_clicks_through(crm: RunningSuite, tmp_path: Path) -> Non
 
 async def _walk(page: Page, url: str, key: str) -> None:
     problems: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        problems.extend([message.text] if message.type in ("error", "warning") else [])
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    watch(page, problems)
     page.on("response", lambda answer: problems.extend([answer.url] if answer.status >= 400 else []))
-    await page.goto(f"{url}/console/sign-in?next=/console/customers")
-    await page.fill("#key", key)
-    await page.click("main button")
+    await sign_in(page, url, key, "/console/customers")
     await page.fill("input[name=q]", "mirek")
     await page.keyboard.press("Enter")
     await page.click("table.customers th a")
     await page.locator("h1", has_text="Mirek Dvořák").wait_for()
-    await _fits(page)
+    await seen(page)
     bar = page.locator("svg.timeline a").first
     await bar.focus()
     await page.keyboard.press("Enter")
     await page.wait_for_selector(".conversation article")
-    await _fits(page)
+    await seen(page)
     await page.click("nav >> text=Customers")
     await page.fill("input[name=q]", "0131 496 0641")
     await page.keyboard.press("Enter")
@@ -59,24 +52,19 @@ async def _walk(page: Page, url: str, key: str) -> None:
     await page.click("text=Next page")
     await page.locator("caption", has_text="A later page").wait_for()
     assert await page.locator("table.tickets tbody tr").count() == 20
-    await _fits(page)
+    await seen(page)
     await page.click("nav >> text=Sources")
     await page.wait_for_selector("#live-control button")
     assert await page.locator("table.upstreams .badge.good").count() >= 3
-    await _fits(page)
+    await seen(page)
     assert problems == []
 
 
 async def _one_hangs(page: Page, url: str) -> None:
     await page.goto(f"{url}/console/customer?email={SASKIA}")
     assert "zendesk did not answer" in await page.inner_text(".notice.bad")
-    await _fits(page)
+    await seen(page)
     await page.goto(f"{url}/console/sources")
     row = page.locator("table.asked tbody tr", has_text="zendesk")
     assert "timeout" in await row.inner_text()
-    await _fits(page)
-
-
-async def _fits(page: Page) -> None:
-    """Nothing stands over the right edge."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    await seen(page)

@@ -63,14 +63,15 @@ async def test_a_change_reaches_every_replica(redis_url: str) -> None:
 
 async def test_a_slow_load_elsewhere_does_not_bring_an_old_value_back(redis_url: str) -> None:
     async with replicas(redis_url) as (one, other):
-        go = asyncio.Event()
+        began, go = asyncio.Event(), asyncio.Event()
 
         async def slow() -> int:
+            began.set()
             await go.wait()
             return 1
 
         early = asyncio.ensure_future(one.get(RULE, "a", slow))
-        await asyncio.sleep(0.05)
+        await began.wait()
         await other.invalidate(RULE, "a")
         go.set()
         assert (await early).value == 1

@@ -1,7 +1,6 @@
 """Rules, dashboard and collector name what exists, and the alerts fire when they should."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from common.settings import CommonSettings
 from infra.cli.verticals import load_vertical, server_names
-from tests.services import promtool
+from tests.services.promtool import program_or_skip
 
 FOLDER = Path(__file__).parents[3] / "infra" / "observability"
 OPERATIONS = FOLDER.parents[1] / "docs" / "operations.md"
@@ -25,13 +24,7 @@ GIVEN_BY_PROMETHEUS = {"le", "worker"}
 
 @pytest.fixture(scope="module")
 def tool() -> Path:
-    try:
-        return promtool.program()
-    except Exception as error:
-        message = f"promtool cannot be had ({error}); to bring it: {promtool.REMEDY}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+    return program_or_skip()
 
 
 @pytest.fixture(scope="module")
