@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from starlette.responses import Response
 
@@ -31,6 +32,7 @@ def customer_page(customers: Customers, region: str) -> Page:
             ages={name: age(arrived.fetched_at, now) for name, arrived in found.sources.items()},
             records={name: _records(found, name) for name in found.sources},
             plot=plot(found, now),
+            grouped=lambda total: f"{Decimal(total):,}",
             now=now.isoformat(),
             home=HOME,
         )

@@ -98,7 +98,7 @@ def _marks(customer: Customer) -> Iterator[Mark]:
         yield Mark(ticket.reference.source, ticket.created_at, ticket.updated_at, is_open, title, link)
     for order in customer.orders:
         end = order.dispatched_at or order.placed_at
-        title = f"{order.number}: {order.total} {order.currency}, {order.status}, {_days(order.placed_at, end)}"
+        title = f"{order.number}: {order.total:,} {order.currency}, {order.status}, {_days(order.placed_at, end)}"
         yield Mark("orders", order.placed_at, end, order.status in OPEN_STATES, title, None)
 
 

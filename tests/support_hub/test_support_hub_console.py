@@ -80,7 +80,7 @@ async def test_a_customer_with_facts_their_origin_and_all_that_happened(visitors
         assert f'<th scope="row">{source}</th>' in page
     assert re.search(r'<span class="id">(salesforce|hubspot|zendesk):\w+</span>', page), "the origin of a fact"
     assert "<svg" in page and 'class="lane"' in page and page.count("<rect") > 4
-    assert "SO-26" in page and "/console/tickets/" in page and "<h2>Profile</h2>" in page
+    assert "SO-26" in page and "43,000.40 GBP" in page and "/console/tickets/" in page and "<h2>Profile</h2>" in page
 
 
 async def test_a_conflict_shows_all_values_and_the_rule(visitors: Visitors) -> None:
