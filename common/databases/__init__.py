@@ -8,4 +8,4 @@ from common.databases.engines import create_engine as create_engine
 from common.databases.engines import read_write as read_write
 from common.databases.engines import sqlite_url as sqlite_url
 from common.databases.engines import warm as warm
-from common.databases.schema import create_tables as create_tables
+from common.databases.tables import create_tables as create_tables

@@ -1,25 +1,13 @@
-"""Tables are made, and brought up to date by Alembic, when a database is opened; servers that share one take turns."""
+"""Tables that change from version to version: an older database is brought up to date by Alembic when it is opened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
 
+from common.databases.tables import take_turn
 from common.errors import SettingsError
-
-
-def create_tables(connection: Connection, metadata: MetaData) -> None:
-    """Make what is not there yet, in the caller's transaction, which writes. One process does it, the others wait."""
-    take_turn(connection)
-    metadata.create_all(connection)
-
-
-def take_turn(connection: Connection) -> None:
-    """Until the transaction ends, no other process makes or changes tables here."""
-    # On Postgres, two that find a table missing would both make it, and one fail. SQLite has one writer at any time.
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("triptych tables"))))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.databases.failures import sql_call
 from common.databases.replicas import Replicated
-from common.databases.schema import take_turn
+from common.databases.tables import take_turn
 from common.security.encryption import Keyring
 from support_hub.adapters.sealed import Sealer
 from support_hub.adapters.sql_orders import order_of, order_row
