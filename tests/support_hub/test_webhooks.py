@@ -106,7 +106,7 @@ async def test_a_change_is_in_the_next_answer_of_every_process(
         started = time.monotonic()
         # The other process hears of it through Redis, a moment after the platform got its answer.
         while subjects(await ask(second, "get_customer_360", email=email))[ticket.key] != subject:
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
         assert subjects(await ask(first, "get_customer_360", email=email))[ticket.key] == subject
 
 

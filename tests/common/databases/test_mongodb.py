@@ -27,7 +27,7 @@ async def test_the_callers_deadline_counts(kind: str, request: pytest.FixtureReq
         async with deadline(0.3):
             with mongodb_call("The store"):
                 await database["things"].find_one({})
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4
     await database.client.close()
 
 
