@@ -71,6 +71,9 @@ async def _walk(browser: Browser, url: str, keys: dict[str, str], scheme: Any, w
     await page.locator("h2", has_text="diagnose").wait_for()
     await page.goto(f"{url}/console/changes/{change['change_id']}")
     await page.click("button:text('Approve')")
+    # A trace is there when what it tells of has ended.
+    await page.locator("#rollout .badge", has_text="complete").wait_for()
+    await page.reload()
     await page.locator("li", has_text="executing").locator("a").click()
     await page.locator("h2", has_text="execute_change").wait_for()
     assert await page.locator("th", has_text="update deployments.apps, simulated").count() == 1
