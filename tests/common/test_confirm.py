@@ -228,19 +228,20 @@ async def test_both_rounds_are_one_chain_of_records(one: Replica) -> None:
     assert sorted(steps) == [("intent", ""), ("intent", ""), ("outcome", "input_required"), ("outcome", "ok")]
 
 
-@pytest.mark.parametrize(("answer", "expected"), [(True, "yes"), (False, "no"), (None, "no")])
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_over_stdio_the_person_is_asked_directly(
-    tmp_path: Path, mode: str, answer: bool | None, expected: str
-) -> None:
+async def test_over_stdio_the_person_is_asked_directly(tmp_path: Path, mode: str) -> None:
+    answers = iter([True, False, None])
+
     async def handler(_message: str, response_type: Any, *_: Any) -> Any:
         from fastmcp.client.elicitation import ElicitResult
 
-        if answer is None:
+        if (answer := next(answers)) is None:
             return ElicitResult(action="cancel")
         field = next(iter(response_type.__dataclass_fields__))
         return {field: answer}
 
     transport = StdioTransport(sys.executable, ["-m", "tests.support.confirming", str(tmp_path)], keep_alive=False)
     async with Client(transport, mode=mode, elicitation_handler=handler) as client:
-        assert (await client.call_tool("wipe", {"name": "disk"})).data == f"disk: {expected}"
+        for expected in ("yes", "no", "no"):
+            assert (await client.call_tool("wipe", {"name": "disk"})).data == f"disk: {expected}"
+    assert next(answers, "all were asked for") == "all were asked for"
