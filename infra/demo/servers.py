@@ -25,6 +25,8 @@ class RunningServer:
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    held: socket.socket
+    """Keeps its port for it until it listens."""
 
 
 def free_port(wanted: int) -> int:
@@ -34,6 +36,22 @@ def free_port(wanted: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return int(probe.getsockname()[1])
+    raise OSError("no free port on this machine")
+
+
+def held_port(wanted: int) -> tuple[int, socket.socket]:
+    """The wanted port, or another one, that nobody else who asks here gets before the socket is closed.
+
+    A server takes seconds until it listens; until then UDP's port of the same number says that TCP's is taken.
+    """
+    for candidate in (wanted, 0, 0, 0):
+        port = free_port(candidate)
+        held = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            held.bind(("127.0.0.1", port))
+            return port, held
+        except OSError:
+            held.close()
     raise OSError("no free port on this machine")
 
 
@@ -48,7 +66,7 @@ def is_ready(url: str) -> bool:
 
 def start_server(name: str, port: int, data_dir: Path) -> RunningServer:
     """Start `triptych serve NAME`; its log goes into the data folder."""
-    port = free_port(port)
+    port, held = held_port(port)
     log = data_dir / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "infra.cli", "serve", name, "--port", str(port), "--data-dir", str(data_dir)]
@@ -56,24 +74,25 @@ def start_server(name: str, port: int, data_dir: Path) -> RunningServer:
         process = subprocess.Popen(  # noqa: S603 - our own program, no shell
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ, start_new_session=True
         )
-    return RunningServer(name, f"http://127.0.0.1:{port}", process, log)
+    return RunningServer(name, f"http://127.0.0.1:{port}", process, log, held)
 
 
 def wait_ready(server: RunningServer) -> float:
     """Seconds until the server was ready. Raises RuntimeError with the end of its log."""
     started = time.monotonic()
-    while time.monotonic() - started < START_SECONDS:
-        if is_ready(server.url):
-            return time.monotonic() - started
-        if server.process.poll() is not None:
-            break
-        time.sleep(0.05)
+    with server.held:
+        # Whoever else may answer there: it is not this server once that has ended.
+        while time.monotonic() - started < START_SECONDS and server.process.poll() is None:
+            if is_ready(server.url):
+                return time.monotonic() - started
+            time.sleep(0.05)
     tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-15:])
     raise RuntimeError(f"{server.name} did not start. The end of {server.log}:\n{tail}")
 
 
 def stop_server(server: RunningServer) -> None:
     """SIGTERM, and SIGKILL if it does not end."""
+    server.held.close()
     if server.process.poll() is not None:
         return
     server.process.send_signal(signal.SIGTERM)

@@ -158,7 +158,7 @@ def ours(folder: Path, data: Path, callers: int = CALLERS) -> Iterator[Ours]:
     try:
         store = ApiKeyStore(api_keys_path(CommonSettings(data_dir=data)))
         keys = [store.create(f"caller-{number}", "local", ["user"], [], "internal")[1] for number in range(callers)]
-        server = start_server("devops", 8002, data)
+        server = start_server("devops", 0, data)
     finally:
         for name, value in before.items():
             if value is None:

@@ -6,11 +6,14 @@ import socket
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, TypeAlias
+
+from websockets.asyncio.client import connect
 
 from devops.adapters.kubernetes_api import KubernetesApi
 from devops.adapters.kubernetes_cluster import KubernetesCluster
@@ -24,13 +27,13 @@ from tests.services import kubernetes
 from tests.support.clusters import Place, real
 
 FOLLOWERS, PODS, STOPPED = 50, 20, 10
-ABOUT = f"""A Kubernetes 1.37 control plane with {PODS} pods; kwok, which stands in for the kubelets, serves one
-file as the log of each of them. {FOLLOWERS} browsers follow all pods over server-sent events of our server,
-so a line that is written is {PODS} lines for {FOLLOWERS} followers at the same moment. Measured from the write to the
-arrival in the client: API server and kwok are in it. What these take alone is the same measurement on one
-connection to the API server for each pod. In each round {STOPPED} more followers connect and do not read, megabytes are
-written for them, and when the server has nothing left to do for them the same is measured again; the ratio is the
-median of the rounds. Everything, clients included, shares the machine."""
+ABOUT = f"""A Kubernetes 1.37 control plane with {PODS} pods; kwok, which stands in for the kubelets, serves one file
+as the log of each of them. {FOLLOWERS} browsers follow all pods, half of them over server-sent events of our server
+and half over WebSockets, so a line that is written is {PODS} lines for {FOLLOWERS} followers at the same moment.
+Measured from the write to the arrival in the client: API server and kwok are in it. What these take alone is the same
+measurement on one connection to the API server for each pod. In each round {STOPPED} more followers connect and do not
+read, megabytes are written for them, and when the server has nothing left to do for them the same is measured again;
+the ratio is the median of the rounds. Everything, clients included, shares the machine."""
 EVERY_SECONDS = 0.5
 GIVE_UP_SECONDS = 60.0
 BURSTS, LINES_OF_BURST = 6, 15
@@ -38,6 +41,8 @@ CALM_SECONDS, CALM_SHARE = 1.0, 0.2
 WARM = 2
 """Rounds after which the buffers of all connections have been as full as they get."""
 LINE = re.compile(rb"bench-(\d+)-")
+Way: TypeAlias = Literal["API server", "events", "websocket"]
+Follower: TypeAlias = tuple[Way, AsyncIterable[bytes | str]]
 
 
 @dataclass
@@ -46,8 +51,13 @@ class Written:
 
     log: Path
     at: dict[int, float] = field(default_factory=dict)
-    delays: list[float] = field(default_factory=list)
+    by_way: dict[Way, list[float]] = field(default_factory=lambda: {"API server": [], "events": [], "websocket": []})
     arrived: int = 0
+
+    @property
+    def delays(self) -> list[float]:
+        """Seconds, of all ways."""
+        return [delay for each in self.by_way.values() for delay in each]
 
     def write(self, padding: str = "") -> None:
         """One line."""
@@ -57,12 +67,12 @@ class Written:
         with self.log.open("a") as file:
             file.write(f"{now} stdout F bench-{number}- {padding}\n")
 
-    def saw(self, piece: bytes) -> None:
+    def saw(self, piece: bytes, way: Way) -> None:
         """Count the lines of a piece of a stream."""
         now = time.perf_counter()
         for found in LINE.finditer(piece):
             self.arrived += 1
-            self.delays.append(now - self.at[int(found[1])])
+            self.by_way[way].append(now - self.at[int(found[1])])
 
     async def all_arrived(self, count: int) -> None:
         """Wait for the last one. Raises TimeoutError, since a lost line never comes."""
@@ -93,8 +103,11 @@ async def _measure(run: Run, folder: Path, server: Ours) -> Result:
             await _paced(run, "API server alone", alone, lines, PODS)
         log.write_text("")
         current = ready = Written(log)
-        followers = [await _follow(stack, server, place, key) for key in server.keys[:FOLLOWERS]]
-        tasks = [asyncio.create_task(_read(reader, lambda: current)) for reader in followers]
+        follow = (_events, _websocket)
+        followers = [
+            await follow[number % 2](stack, server, place, key) for number, key in enumerate(server.keys[:FOLLOWERS])
+        ]
+        tasks = [asyncio.create_task(_read(each, lambda: current)) for each in followers]
         stack.callback(lambda: [task.cancel() for task in tasks])
         ready.write()
         await ready.all_arrived(PODS * FOLLOWERS)
@@ -152,7 +165,7 @@ async def _directly(folder: Path, place: Place, pods: list[str], written: Writte
 
     async def read(pod: str) -> None:
         async for line in cluster.follow_log(LogQuery(place.namespace, pod, "app", None, 0)):
-            written.saw(line.encode())
+            written.saw(line.encode(), "API server")
 
     tasks = [asyncio.create_task(read(pod)) for pod in pods]
     try:
@@ -165,8 +178,8 @@ async def _directly(folder: Path, place: Place, pods: list[str], written: Writte
         await cluster.close()
 
 
-async def _request(server: Ours, place: Place, key: str) -> bytes:
-    """The request of a browser that is signed in as the owner of the key."""
+async def _cookie(server: Ours, key: str) -> str:
+    """Of a browser that is signed in as the owner of the key."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     body = f"key={key}&next=/console"
     head = f"POST /console/sign-in HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
@@ -176,12 +189,20 @@ async def _request(server: Ours, place: Place, key: str) -> bytes:
     writer.close()
     if found is None:
         raise RuntimeError("the sign-in was refused")
-    address = f"/console/live/logs?namespace={place.namespace}&workload=app"
-    start = f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n".encode()
-    return start + b"Cookie: " + found[1] + b"\r\n\r\n"
+    return found[1].decode()
 
 
-async def _follow(stack: AsyncExitStack, server: Ours, place: Place, key: str) -> asyncio.StreamReader:
+def _address(place: Place) -> str:
+    return f"/console/live/logs?namespace={place.namespace}&workload=app"
+
+
+async def _request(server: Ours, place: Place, key: str) -> bytes:
+    """For server-sent events."""
+    cookie = await _cookie(server, key)
+    return f"GET {_address(place)} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nCookie: {cookie}\r\n\r\n".encode()
+
+
+async def _events(stack: AsyncExitStack, server: Ours, place: Place, key: str) -> Follower:
     request = await _request(server, place, key)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**22)
     stack.callback(writer.close)
@@ -189,12 +210,23 @@ async def _follow(stack: AsyncExitStack, server: Ours, place: Place, key: str) -
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 200 " not in head:
         raise RuntimeError(f"no stream: {head[:200]!r}")
-    return reader
+    return "events", reader
 
 
-async def _read(reader: asyncio.StreamReader, current: Callable[[], Written]) -> None:
-    while piece := await reader.readline():
-        current().saw(piece)
+async def _websocket(stack: AsyncExitStack, server: Ours, place: Place, key: str) -> Follower:
+    url, headers = f"ws://127.0.0.1:{server.port}{_address(place)}", {"Cookie": await _cookie(server, key)}
+    headers["Origin"] = f"http://127.0.0.1:{server.port}"
+    opened = await stack.enter_async_context(
+        connect(url, additional_headers=headers, max_size=None, proxy=None, compression=None)
+    )
+    await opened.send("")
+    return "websocket", opened
+
+
+async def _read(follower: Follower, current: Callable[[], Written]) -> None:
+    way, pieces = follower
+    async for piece in pieces:
+        current().saw(piece if isinstance(piece, bytes) else piece.encode(), way)
 
 
 async def _stand_still(stack: AsyncExitStack, server: Ours, place: Place, key: str) -> None:
@@ -211,9 +243,15 @@ async def _stand_still(stack: AsyncExitStack, server: Ours, place: Place, key: s
 def _result(alone: Written, pairs: list[tuple[Written, Written]], resident: list[float]) -> Result:
     without = [delay for each, _ in pairs for delay in each.delays]
     beside = [delay for _, each in pairs for delay in each.delays]
-    names = ("API server alone", f"{FOLLOWERS} followers", f"beside {STOPPED} that stand still")
+    ways: dict[str, Way] = {"server-sent events": "events", "WebSocket": "websocket"}
+    measured = {
+        "API server alone": alone.delays,
+        f"{FOLLOWERS} followers": without,
+        **{f"those over {name}": [one for each, _ in pairs for one in each.by_way[way]] for name, way in ways.items()},
+        f"beside {STOPPED} that stand still": beside,
+    }
     rows = []
-    for name, delays in zip(names, (alone.delays, without, beside), strict=True):
+    for name, delays in measured.items():
         shares = [statistics.median(delays), percentile(delays, 0.95), percentile(delays, 0.99)]
         rows.append([name, f"{len(delays):,}", *(f"{1000 * share:.0f}" for share in shares)])
     ratios = [percentile(after.delays, 0.99) / percentile(before.delays, 0.99) for before, after in pairs]
