@@ -21,7 +21,9 @@ from tests.support.apps import POLICY, add_tools
 
 def build(folder: Path, port: int) -> tuple[Any, Runtime]:
     policy = folder / "policy.cedar"
-    policy.write_text(POLICY)
+    if not policy.exists():
+        # Once, by the parent: a worker could read what another one is writing.
+        policy.write_text(POLICY)
     settings = CommonSettings(data_dir=folder, drain_delay_seconds=0.5, drain_seconds=5)
     runtime = build_runtime("small", settings, [policy])
 
