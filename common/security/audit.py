@@ -70,7 +70,7 @@ class AuditLog:
     ) -> None:
         self._engine = engine
         self._chain = Chain(f"{writer_name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
-        self._buffer = AuditBuffer(engine, write_seconds)
+        self._buffer = AuditBuffer(engine, self._chain, write_seconds)
         self._buffer_limit = buffer_limit
         self._checkpointer = Checkpointer(engine, self.writer, keys, checkpoint_file)
         self._checkpoint_seconds = checkpoint_seconds
@@ -121,7 +121,7 @@ class AuditLog:
         """Record without waiting: durable within 100 ms. Raises AuditUnavailable when too much waits already."""
         if not self._open or self.backlog >= self._buffer_limit:
             raise AuditUnavailable
-        self._buffer.add(self._chain.link(record))
+        self._buffer.add(record)
 
     async def write(self, record: AuditRecord) -> None:
         """Record, and return when it is durable. Raises AuditUnavailable: what was to follow must not happen."""
@@ -133,7 +133,7 @@ class AuditLog:
             if record.kind == "intent" and self._open:
                 # The intent may still reach the log, which must then say that nothing followed.
                 outcome = error.code if isinstance(error, AuditUnavailable) else "cancelled"
-                self._buffer.add(self._chain.link(replace(record, kind="outcome", outcome=outcome, detail={})))
+                self._buffer.add(replace(record, kind="outcome", outcome=outcome, detail={}))
             raise
 
     async def _checkpoint_forever(self) -> None:

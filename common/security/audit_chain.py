@@ -5,13 +5,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.databases import create_tables, read_write
-from common.security.redaction import redact
+from common.security.redaction import JSON, redact
 
 Row: TypeAlias = dict[str, str | int]
 Heads: TypeAlias = dict[str, tuple[int, str]]
@@ -55,7 +55,7 @@ _HEADS = text("""
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """What a caller wants to have recorded. Its detail is redacted when it is linked to the chain."""
+    """What a caller wants to have recorded. Its detail is redacted when it is taken."""
 
     kind: Literal["intent", "outcome", "event"]
     action: str
@@ -64,6 +64,19 @@ class AuditRecord:
     tenant: str = ""
     outcome: str = ""
     detail: Mapping[str, object] = field(default_factory=dict)
+
+
+class Taken(NamedTuple):
+    """A record, and what it will say of the moment it was taken: what happens to its detail later does not count."""
+
+    record: AuditRecord
+    at: datetime
+    detail: JSON
+
+
+def taken(record: AuditRecord) -> Taken:
+    """The record as of now, without secrets."""
+    return Taken(record, datetime.now(UTC), redact(record.detail))
 
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -90,20 +103,21 @@ class Chain:
         self.seq = 0
         self.head = ""
 
-    def link(self, record: AuditRecord) -> Row:
+    def link(self, taken: Taken) -> Row:
         """The row to store; the next one will follow it."""
+        record = taken.record
         row: Row = {
             "writer": self.writer,
             "seq": self.seq + 1,
             "prev": self.head,
-            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "at": taken.at.isoformat(timespec="microseconds"),
             "kind": record.kind,
             "request_id": printable(record.request_id),
             "subject": printable(record.subject),
             "tenant": printable(record.tenant),
             "action": printable(record.action),
             "outcome": printable(record.outcome),
-            "body": canonical(redact(record.detail)),
+            "body": canonical(taken.detail),
         }
         row["hash"] = self.head = digest(row)
         self.seq += 1

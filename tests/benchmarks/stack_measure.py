@@ -139,7 +139,12 @@ def measure(server: Server, cell: Cell, seconds: float) -> Sample:
 
 
 def in_turns(
-    servers: Mapping[str, Server], cells: Sequence[Cell], rounds: int, seconds: float, progress: Callable[[int], None]
+    servers: Mapping[str, Server],
+    cells: Sequence[Cell],
+    rounds: int,
+    seconds: float,
+    progress: Callable[[int], None],
+    pause: float = 0.0,
 ) -> Samples:
     """A B C D, B C D A, ...: what drifts on the machine meets all variants alike."""
     samples: dict[tuple[Cell, str], list[Sample]] = {}
@@ -149,6 +154,7 @@ def in_turns(
         order.rotate(-1)
         for cell in cells:
             for name, server in order:
+                time.sleep(pause)
                 samples.setdefault((cell, name), []).append(measure(server, cell, seconds))
                 done += 1
                 progress(done)

@@ -14,7 +14,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from common.garbage import settle
-from common.middleware import AuditStep
+from common.middleware import AuditStep, Context, Next, action_of
 from common.observability.logging import configure_logging
 from common.runtime import Runtime, build_runtime
 from common.serve import Worker, serve_http
@@ -24,19 +24,29 @@ from common.workers import Workers, listen
 
 NAME = "benchmark"
 POLICY = f'permit (principal, action, resource == Server::"{NAME}") when {{ principal.roles.contains("user") }};'
+UNAUDITED = "unaudited"
 NO_LIMIT = 1e9
 HOST = "127.0.0.1"
+
+
+async def echo(text: str) -> str:
+    """Say it again."""
+    return text
+
+
+class AuditButOfOne(AuditStep):
+    """Passed by by one tool: it and the same one with audit are in one process then, and nothing else differs."""
+
+    async def on_call(self, context: Context, call_next: Next) -> Any:
+        if action_of(context) == UNAUDITED:
+            return await call_next(context)
+        return await super().on_call(context, call_next)
 
 
 def add_tools(server: FastMCP[Any], count: int, read_only: bool) -> None:
     """`echo`, which is called, and others that are only there."""
     annotations = ToolAnnotations(readOnlyHint=read_only)
-
-    @server.tool(annotations=annotations)
-    async def echo(text: str) -> str:
-        """Say it again."""
-        return text
-
+    server.tool(echo, annotations=annotations)
     for number in range(2, count + 1):
 
         async def other(
@@ -73,8 +83,12 @@ def suite_app(folder: Path, port: int, tools: int, audited: bool, read_only: boo
 
     url = f"http://{HOST}:{port}"
     server = build_server(runtime, "A benchmark.", lifespan, url)
-    if not audited:
-        server.middleware = [step for step in server.middleware if not isinstance(step, AuditStep)]
+    steps = server.middleware
+    if audited:
+        server.middleware = [AuditButOfOne(step.audit) if isinstance(step, AuditStep) else step for step in steps]
+        server.tool(echo, name=UNAUDITED, annotations=ToolAnnotations(readOnlyHint=True))
+    else:
+        server.middleware = [step for step in steps if not isinstance(step, AuditStep)]
     add_tools(server, tools, read_only)
     return build_app(server, runtime, url), runtime
 

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,26 @@ async def test_everything_is_flushed_and_bound_at_the_end(place: Place) -> None:
     assert (await place.verify()).ok
     with pytest.raises(AuditUnavailable):
         log.append(intent("too late"))
+
+
+@pytest.mark.parametrize("records", [1, 15, 16, 17, 33])
+async def test_records_fit_into_statements_of_many(log: AuditLog, place: Place, records: int) -> None:
+    for number in range(records):
+        log.append(intent(f"r-{number}"))
+    await log.write(intent("last"))
+    assert requests(place) == [*(f"r-{number}" for number in range(records)), "last"]
+    assert (await place.verify()).ok
+
+
+async def test_a_record_is_of_the_moment_it_was_taken(log: AuditLog, place: Place) -> None:
+    arguments, before = {"path": "a"}, datetime.now(UTC)
+    log.append(AuditRecord("event", "read", detail=arguments))
+    arguments["path"] = "changed later"
+    after = datetime.now(UTC)
+    await until(lambda: log.backlog == 0, seconds=5)
+    [row] = place.rows(log.writer)
+    assert json.loads(row["body"]) == {"path": "a"}
+    assert before <= datetime.fromisoformat(row["at"]) <= after
 
 
 async def test_secrets_are_not_written(log: AuditLog, place: Place) -> None:

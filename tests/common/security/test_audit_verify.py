@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.databases import create_engine, sqlite_url
 from common.security.audit import AuditLog, AuditRecord, VerifyReport, verify
-from common.security.audit_chain import Chain, records
+from common.security.audit_chain import Chain, records, taken
 from common.security.audit_checkpoints import Checkpoint, checkpoint_key
 from common.security.signing import SigningKey
 from tests.support.audit import KEY, Place, intent, outcome, until
@@ -318,7 +318,7 @@ async def test_a_forged_continuation_is_found_when_the_writer_goes_on(tmp_path: 
         await log.write(intent("real"))
         chain = Chain(log.writer)
         chain.seq, chain.head = 1, place.rows(log.writer)[0]["hash"]
-        forged = chain.link(AuditRecord("event", "forged"))
+        forged = chain.link(taken(AuditRecord("event", "forged")))
         names = ", ".join(forged)
         place.sql(f"INSERT INTO audit_records ({names}) VALUES ({', '.join('?' * len(forged))})", *forged.values())  # noqa: S608
         await log.write(intent("lost"))
