@@ -6,6 +6,7 @@
 from common.databases.among import among as among
 from common.databases.engines import create_engine as create_engine
 from common.databases.engines import read_write as read_write
+from common.databases.engines import single as single
 from common.databases.engines import sqlite_url as sqlite_url
 from common.databases.engines import warm as warm
 from common.databases.tables import create_tables as create_tables

@@ -32,13 +32,19 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("single", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate", False) else "BEGIN")
 
 
 def read_write(engine: AsyncEngine) -> AsyncEngine:
     """For transactions that read and then write: SQLite takes the write lock at once and waits its turn for it."""
     return engine.execution_options(immediate=True)
+
+
+def single(engine: AsyncEngine) -> AsyncEngine:
+    """For statements that stand alone: SQLite commits each by itself, which spares its thread half of the work."""
+    return engine.execution_options(single=True)
 
 
 def create_engine(

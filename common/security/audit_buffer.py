@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from operator import itemgetter
+from typing import TypeAlias
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.databases import single
 from common.errors import Unavailable
 from common.security.audit_chain import AuditRecord, Chain, Row, Taken, records, taken
 
@@ -17,8 +19,9 @@ BATCH_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 2.0
 IDLE_SECONDS = 1.0
 
-ROWS_OF_SQLITE = 16
-"""Rows of one statement: after each, SQLite's driver hands the interpreter over, and waits for it in a busy server."""
+MOST_ROWS = 256
+"""Of one statement for SQLite. All together, since its driver hands the interpreter over after each statement, and
+waits for it in a busy server."""
 
 # A commit whose answer was lost is sent again: what is there already stays as it is.
 _INSERT = """
@@ -26,7 +29,9 @@ _INSERT = """
     VALUES {rows} ON CONFLICT (writer, seq) DO NOTHING
 """
 _ROW = "(:writer, :seq, :prev, :hash, :at, :kind, :request_id, :subject, :tenant, :action, :outcome, :body)"
+_ROW_OF_SQLITE = f"({', '.join('?' * len(records.columns))})"
 _VALUES = itemgetter(*records.columns.keys())
+Values: TypeAlias = tuple[str | int, ...]
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +52,9 @@ class AuditBuffer:
 
     def __init__(self, engine: AsyncEngine, chain: Chain, write_seconds: float) -> None:
         # The statement as the driver takes it, made once: it halves what a flush costs.
-        self._at_once = ROWS_OF_SQLITE if engine.dialect.name == "sqlite" else 1
-        insert = text(_INSERT.format(rows=", ".join([_ROW] * self._at_once)))
-        self._insert = str(insert.compile(dialect=engine.dialect))
-        self._engine = engine
+        self._insert = str(text(_INSERT.format(rows=_ROW)).compile(dialect=engine.dialect))
+        self._write_rows = self._at_once if engine.dialect.name == "sqlite" else self._one_by_one
+        self._engine = single(engine)
         self._chain = chain
         self._write_seconds = write_seconds
         self._taken: list[Taken] = []
@@ -133,7 +137,7 @@ class AuditBuffer:
         # Records and waiters that come during the commit belong to the next one.
         self._flushing, self._waiting = self._waiting, []
         if self._rows:
-            await connection.exec_driver_sql(self._insert, self._parameters())
+            await self._write_rows(connection, [_VALUES(row) for row in self._rows])
             await connection.commit()
             self._rows.clear()
         self.healthy = True
@@ -141,13 +145,17 @@ class AuditBuffer:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _parameters(self) -> list[tuple[str | int, ...]]:
-        """Those of each statement. The last one is filled up with its last row, which is not inserted again."""
-        values = [_VALUES(row) for row in self._rows]
-        values += values[-1:] * (-len(values) % self._at_once)
-        flat = tuple(chain.from_iterable(values))
-        size = self._at_once * len(records.columns)
-        return [flat[start : start + size] for start in range(0, len(flat), size)]
+    async def _one_by_one(self, connection: AsyncConnection, rows: list[Values]) -> None:
+        await connection.exec_driver_sql(self._insert, rows)
+
+    async def _at_once(self, connection: AsyncConnection, rows: list[Values]) -> None:
+        for start in range(0, len(rows), MOST_ROWS):
+            some = rows[start : start + MOST_ROWS]
+            # Powers of two, so that SQLite knows the statement; the last row, once more, is there already.
+            number = 1 << (len(some) - 1).bit_length()
+            some += some[-1:] * (number - len(some))
+            insert = _INSERT.format(rows=", ".join([_ROW_OF_SQLITE] * number))
+            await connection.exec_driver_sql(insert, tuple(chain.from_iterable(some)))
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
