@@ -67,7 +67,7 @@ def connect(access: ElasticsearchAccess) -> "AsyncElasticsearch":
 
 
 class Elasticsearch:
-    """A client whose requests have the caller's deadline, and whose failures are worded."""
+    """A client whose failures are worded."""
 
     def __init__(self, access: ElasticsearchAccess) -> None:
         self._access = access
@@ -75,12 +75,14 @@ class Elasticsearch:
 
     @contextmanager
     def asked(self) -> "Iterator[AsyncElasticsearch]":
-        """The client for one piece of work. Raises Unavailable for what is the cluster's fault or the operator's."""
+        """The client for one piece of work. Raises Unavailable for what is the cluster's fault or the operator's.
+
+        A request has `timeout_seconds`; a caller whose deadline is nearer ends it by giving up.
+        """
         if self._client is None:
             self._client = connect(self._access)
         with worded():
-            # Zero would mean no limit.
-            yield self._client.options(request_timeout=max(0.01, remaining(self._access.timeout_seconds)))
+            yield self._client
 
     async def close(self) -> None:
         """Close its connections."""

@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, literal, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.databases import among, read_write
+from common.databases import among, read_write, single
 from common.errors import Conflict, NotFound
 from common.jobs import Job
 from common.jobs.sql_table import enqueue
@@ -165,7 +165,7 @@ class SqlCatalog:
         is_current = versions.c.version == documents.c.current_version
         columns = (versions.c.document_id, versions.c.version, versions.c.published_at, is_current)
         wanted = _valid(restriction).where(among(documents.c.id, document_ids)).with_only_columns(*columns)
-        async with self._engine.connect() as connection:
+        async with single(self._engine).connect() as connection:
             return {row[0]: Counting(*row[1:]) for row in await connection.execute(wanted)}
 
     async def page(

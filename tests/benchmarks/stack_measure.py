@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 
 from common.security.api_keys import ApiKeyStore, api_keys_path
 from common.settings import CommonSettings
@@ -172,6 +172,12 @@ def added_cpu(samples: Samples, cell: Cell, variant: str, base: str) -> float:
     """Median over the rounds of what a call costs more than the base's in the same round."""
     pairs = zip(samples[cell, variant], samples[cell, base], strict=True)
     return median(ours.cpu - theirs.cpu for ours, theirs in pairs)
+
+
+def amortised_cpu(samples: Samples, cell: Cell, variant: str, base: str) -> tuple[float, float]:
+    """Mean over the rounds, rare work included, and its standard error."""
+    each = [ours.cpu - theirs.cpu for ours, theirs in zip(samples[cell, variant], samples[cell, base], strict=True)]
+    return mean(each), stdev(each) / len(each) ** 0.5
 
 
 def speed(samples: Samples, cell: Cell, variant: str, base: str) -> float:
