@@ -1,5 +1,6 @@
 """Documents whose passages say the same become one answer that names the others."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,6 +14,9 @@ MIN_WORDS = 20
 SAME = 0.9
 """Share of common runs of three words (Jaccard) from which on two passages are the same (Broder 1997)."""
 BITS = 256
+_BIT = [1 << place for place in range(BITS)]
+_DIFFERENT = (1 - SAME) / (1 + SAME)
+"""Share of all their runs that only one of two passages may have if they are the same."""
 
 
 class _Blanks(dict[int, str]):
@@ -43,9 +47,11 @@ class _Passage:
         self.answer = answer
         self.words = words
         # One bit for a word, so that two passages differ in at least as many words as they differ in bits.
-        self.bits = 0
+        bits = 0
         for word in {*words}:
-            self.bits |= 1 << hash(word) % BITS
+            bits |= _BIT[hash(word) % BITS]
+        self.bits = bits
+        self.spare = _DIFFERENT * len(words) + 2
 
     @cached_property
     def runs(self) -> frozenset[tuple[str, str, str]]:
@@ -55,21 +61,21 @@ class _Passage:
     def numbers(self) -> list[str]:
         return [word for word in self.words if not word.isalpha()]
 
-    def says_the_same(self, other: "_Passage") -> bool:
-        if not self.may_say_the_same(other):
-            return False
+    def first_of(self, others: Iterable["_Passage"]) -> "_Passage | None":
+        """The first one that says the same.
+
+        A word that only one of two has begins a run that only it has, but for the last two of each. To count words in
+        bits is cheap, and never wrong when it says no.
+        """
+        for other in others:
+            if (self.bits ^ other.bits).bit_count() <= self.spare + other.spare and self._says_the_same(other):
+                return other
+        return None
+
+    def _says_the_same(self, other: "_Passage") -> bool:
         common, both = len(self.runs & other.runs), len(self.runs) + len(other.runs)
         # A price or a date makes all the difference.
         return common >= SAME * (both - common) and self.numbers == other.numbers
-
-    def may_say_the_same(self, other: "_Passage") -> bool:
-        """Cheap, and never wrong when it says no.
-
-        A word that only one of them has begins a run that only this one has, but for the last two. Of all their runs,
-        not more than (1 - SAME) / (1 + SAME) may be of one only.
-        """
-        most = (1 - SAME) / (1 + SAME) * (len(self.words) + len(other.words)) + 4
-        return (self.bits ^ other.bits).bit_count() <= most
 
 
 def collapsed(ranked: Ranked) -> list[Answer]:
@@ -79,7 +85,7 @@ def collapsed(ranked: Ranked) -> list[Answer]:
     for place, (hit, score) in enumerate(ranked):
         answer = Answer(hit, score)
         passage = _passage(answer) if place < LOOKED_AT else None
-        first = next((earlier for earlier in known if passage and passage.says_the_same(earlier)), None)
+        first = passage and passage.first_of(known)
         if first:
             first.answer.others.append(hit.document_id)
             continue

@@ -66,14 +66,18 @@ def is_ready(url: str) -> bool:
 
 def start_server(name: str, port: int, data_dir: Path) -> RunningServer:
     """Start `triptych serve NAME`; its log goes into the data folder."""
-    port, held = held_port(port)
     log = data_dir / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    port, held = held_port(port)
     command = [sys.executable, "-m", "infra.cli", "serve", name, "--port", str(port), "--data-dir", str(data_dir)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ, start_new_session=True
-        )
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ, start_new_session=True
+            )
+    except BaseException:
+        held.close()
+        raise
     return RunningServer(name, f"http://127.0.0.1:{port}", process, log, held)
 
 

@@ -24,6 +24,16 @@ def test_a_port_is_held_until_its_server_listens() -> None:
     assert again == wanted
 
 
+def test_a_server_that_cannot_be_started_holds_no_port(tmp_path: Path) -> None:
+    wanted = free_port(0)
+    (tmp_path / "logs" / f"{NAME}.log").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        start_server(NAME, wanted, tmp_path)
+    again, held = held_port(wanted)
+    held.close()
+    assert again == wanted
+
+
 def test_who_answers_in_its_place_is_not_the_server(tmp_path: Path) -> None:
     running = start_server(NAME, 0, tmp_path)
     try:
