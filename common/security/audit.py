@@ -118,7 +118,7 @@ class AuditLog:
             await self._checkpoint()
 
     def append(self, record: AuditRecord) -> None:
-        """Record without waiting: durable within 100 ms. Raises AuditUnavailable when too much waits already."""
+        """Record without waiting: durable within 200 ms. Raises AuditUnavailable when too much waits already."""
         if not self._open or self.backlog >= self._buffer_limit:
             raise AuditUnavailable
         self._buffer.add(record)

@@ -18,7 +18,7 @@ from tests.benchmarks.result import Bars, Result, Table, percentile
 
 ABOUT = """The audit log alone, without a server: SQLite in WAL mode with full synchronisation, a hash chain,
 redaction, group commit, checkpoints. **append** is what a reading call does: it does not wait, and its record is on
-the disk within 0.1 s. **write** is what a changing call does, from 32 callers at once: each returns when its record
+the disk within 0.2 s. **write** is what a changing call does, from 32 callers at once: each returns when its record
 is on the disk. **verify** reads all records back, computes every hash and checks the signed checkpoints. CPU is that
 of the whole process."""
 

@@ -44,7 +44,7 @@ VARIANTS = [
 CALLERS = (1, 8, MOST_CALLERS)
 CELLS = [Cell(era, callers) for era in ERAS for callers in CALLERS]
 AUDIT_ROUNDS, AUDIT_SECONDS = 40, 1.0
-FLUSH_SECONDS = 0.25
+FLUSH_SECONDS = 0.35
 """Until the records of the turn before are on the disk."""
 BUSY = [Cell(era, MOST_CALLERS) for era in ERAS]
 
