@@ -1,7 +1,6 @@
 """Brings records into the database in order: everyone who waits shares one transaction (group commit)."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -59,7 +58,7 @@ class AuditBuffer:
         self._engine = single(engine)
         self._chain = chain
         self._write_seconds = write_seconds
-        self._taken: deque[Taken] = deque()
+        self._taken: list[Taken] = []
         self._rows: list[Row] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._flushing: list[asyncio.Future[None]] = []
@@ -134,9 +133,8 @@ class AuditBuffer:
             self._timer.cancel()
             self._timer = None
         # Here and not one by one as they come: between other work each takes twice as long.
-        while self._taken:
-            self._rows.append(self._chain.link(self._taken[0]))
-            self._taken.popleft()
+        self._rows += map(self._chain.link, self._taken)
+        self._taken.clear()
         # Records and waiters that come during the commit belong to the next one.
         self._flushing, self._waiting = self._waiting, []
         if self._rows:

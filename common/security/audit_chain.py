@@ -67,16 +67,10 @@ class AuditRecord:
 
 
 class Taken(NamedTuple):
-    """A record, and what it will say of the moment it was taken: what happens to its detail later does not count."""
+    """What a record says of the moment it was taken: what happens to its detail later does not count."""
 
-    record: AuditRecord
-    at: datetime
+    row: Row
     detail: JSON
-
-
-def taken(record: AuditRecord) -> Taken:
-    """The record as of now, without secrets."""
-    return Taken(record, datetime.now(UTC), redact(record.detail))
 
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -95,6 +89,20 @@ def printable(value: str) -> str:
     return value[:MAX_COLUMN]
 
 
+def taken(record: AuditRecord) -> Taken:
+    """The record as of now, without secrets. What is wrong with it is raised here, to whoever wants it recorded."""
+    row: Row = {
+        "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "kind": record.kind,
+        "request_id": printable(record.request_id),
+        "subject": printable(record.subject),
+        "tenant": printable(record.tenant),
+        "action": printable(record.action),
+        "outcome": printable(record.outcome),
+    }
+    return Taken(row, redact(record.detail))
+
+
 class Chain:
     """Gives the records of one writer their number and their link to the record before."""
 
@@ -103,22 +111,10 @@ class Chain:
         self.seq = 0
         self.head = ""
 
-    def link(self, taken: Taken) -> Row:
+    def link(self, record: Taken) -> Row:
         """The row to store; the next one will follow it."""
-        record = taken.record
-        row: Row = {
-            "writer": self.writer,
-            "seq": self.seq + 1,
-            "prev": self.head,
-            "at": taken.at.isoformat(timespec="microseconds"),
-            "kind": record.kind,
-            "request_id": printable(record.request_id),
-            "subject": printable(record.subject),
-            "tenant": printable(record.tenant),
-            "action": printable(record.action),
-            "outcome": printable(record.outcome),
-            "body": canonical(taken.detail),
-        }
+        position: Row = {"writer": self.writer, "seq": self.seq + 1, "prev": self.head}
+        row = {**position, **record.row, "body": canonical(record.detail)}
         row["hash"] = self.head = digest(row)
         self.seq += 1
         return row
