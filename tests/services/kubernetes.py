@@ -169,7 +169,9 @@ class ControlPlane:
             "secure_port": 0,
         }
         keys = {"service_account_private_key_file": folder / "accounts.key", "root_ca_file": folder / "server.crt"}
-        self.run("kube-controller-manager", use_service_account_credentials="false", **keys, **own)
+        # kwok sends no heartbeats: after the usual 50 s its nodes, and for good their pods, would be made unready.
+        grace = {"node_monitor_grace_period": "24h"}
+        self.run("kube-controller-manager", use_service_account_credentials="false", **grace, **keys, **own)
         self.run("kube-scheduler", **own)
         self.run(
             "kwok",
