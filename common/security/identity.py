@@ -29,6 +29,7 @@ def _access_token(token: str, principal: Principal, expires: float | None) -> Ac
         "roles": sorted(principal.roles),
         "groups": sorted(principal.groups),
         "clearance": principal.clearance,
+        "scope": " ".join(sorted(principal.scopes)),
         "key_id": principal.key_id,
     }
     return AccessToken(

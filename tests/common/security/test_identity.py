@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from common.errors import SettingsError
 from common.security.audit import tail
 from common.security.identity import Credentials
+from common.security.principal import principal_from_claims
 from common.security.signing import SigningKey
 from common.security.tokens import DEVELOPMENT, OwnTokens
 from common.settings import CommonSettings
@@ -104,6 +105,11 @@ async def test_a_jwt_of_the_issuer_is_accepted(small: Small, key: Any, algorithm
     async with small.client(token) as client:
         answer = (await client.call_tool("whoami")).structured_content
     assert answer == {"subject": "carol", "tenant": "acme", "clearance": "restricted"}
+
+
+async def test_what_a_jwt_is_for_stays_known(small: Small) -> None:
+    access = await small.runtime.credentials.verify_token(signed(RSA, "RS256", scope="profile email"))
+    assert access and principal_from_claims(access.claims).scopes == {"profile", "email"}
 
 
 @pytest.mark.parametrize(
