@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from mcp.types import METHOD_NOT_FOUND
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 
 from common.errors import Unavailable
@@ -57,6 +58,10 @@ async def ask(domain: Domain, caller: Caller, era: Era, method: str, params: dic
     return _result(domain, reply.content_type, b"".join(parts))
 
 
+def _unwilling(domain: Domain) -> Unavailable:
+    return Unavailable(f"{domain.prefix} does not say now what it has.", "Try again later.")
+
+
 def _result(domain: Domain, content_type: str, body: bytes) -> dict[str, Any]:
     try:
         message = json.loads(_last_event(body) if content_type.startswith(EVENTS) else body)
@@ -81,7 +86,9 @@ async def discover(domain: Domain, caller: Caller) -> str:
     try:
         found = await ask(domain, caller, "modern", "server/discover", {})
         domain.era = "modern"
-    except Rejected:
+    except Rejected as error:
+        if domain.era == "modern":
+            raise _unwilling(domain) from error
         # It does not know the question, so it is older; initialize asks for nothing that would have to be kept.
         found = await ask(domain, caller, "legacy", "initialize", HELLO)
         domain.era = "legacy"
@@ -97,14 +104,16 @@ async def era_of(domain: Domain, caller: Caller) -> Era:
 
 
 async def ask_for_all(domain: Domain, caller: Caller, method: str, field: str) -> list[dict[str, Any]]:
-    """All pages of a list; empty if the domain has no such list."""
+    """All pages of a list; empty if the domain has no such list. Raises Unavailable if it has, and does not give it."""
     era = await era_of(domain, caller)
     items: list[dict[str, Any]] = []
     params: dict[str, Any] = {}
     for _ in range(MOST_PAGES):
         try:
             result = await ask(domain, caller, era, method, params)
-        except Rejected:
+        except Rejected as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise _unwilling(domain) from error
             return items
         found = result.get(field)
         items += [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

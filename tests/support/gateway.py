@@ -141,12 +141,14 @@ async def listening(app: Any, port: int = 0) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def domain_server(folder: Path, prefix: str, number: int = 1, port: int = 0) -> AsyncIterator[DomainServer]:
+async def domain_server(
+    folder: Path, prefix: str, number: int = 1, port: int = 0, **settings: Any
+) -> AsyncIterator[DomainServer]:
     """One replica; those of one folder share keys and database."""
     policy = folder / f"{prefix}.cedar"
     policy.write_text(POLICY)
-    settings = CommonSettings(data_dir=folder, rate_limit_per_second=1000, rate_limit_burst=1000)
-    domain = DomainServer(prefix, number, "", build_runtime(prefix, settings, [policy]))
+    given = {"data_dir": folder, "rate_limit_per_second": 1000, "rate_limit_burst": 1000, **settings}
+    domain = DomainServer(prefix, number, "", build_runtime(prefix, CommonSettings(**given), [policy]))
     async with listening(domain_app(folder, domain), port) as port:
         domain.url = f"http://{HOST}:{port}"
         yield domain

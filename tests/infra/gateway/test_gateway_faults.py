@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from fastmcp.exceptions import ToolError
 
+from common.errors import Unavailable
 from infra.demo.servers import free_port
+from infra.gateway.asking import ask_for_all
+from infra.gateway.caller import caller_of
 from tests.support.broken_domain import ILLNESSES, Illness, broken_domain
 from tests.support.gateway import domain_server, gateway_in_front, site
 
@@ -57,6 +60,20 @@ async def test_a_domain_that_is_down_stays_listed_says_when_and_comes_back(tmp_p
                 async with domain_server(tmp_path, "devops", port=port):
                     await eventually(lambda: devops.up)
                     assert (await client.call_tool("devops_echo", {"text": "again"})).data == "again"
+
+
+async def test_a_list_that_is_refused_for_a_while_stays_as_it_was(tmp_path: Path) -> None:
+    async with domain_server(tmp_path, "kb", rate_limit_per_second=0.001, rate_limit_burst=3) as kb:
+        async with gateway_in_front(tmp_path, {"kb": [kb.url]}, list_seconds=0.001) as here:
+            [domain], [catalogue] = here.gateway.domains, here.gateway.catalogues
+            caller = await caller_of({"authorization": f"Bearer {here.token()}"}, "", here.runtime.credentials)
+            assert caller
+            first = await catalogue.listing(caller)
+            assert first and "echo" in first.tools
+            with pytest.raises(Unavailable, match="kb does not say now what it has"):
+                await ask_for_all(domain, caller, "tools/list", "tools")
+            await asyncio.gather(*catalogue._fetching.values(), return_exceptions=True)
+            assert await catalogue.listing(caller) == first and domain.era == "modern"
 
 
 async def test_a_call_that_reads_goes_to_the_next_replica_and_one_that_changes_does_not(tmp_path: Path) -> None:
