@@ -111,15 +111,11 @@ def surround(
 def _guards(runtime: Runtime, larger_bodies: Mapping[str, int] | None) -> list[Middleware]:
     """What stands before everything else, outermost first."""
     settings = runtime.settings
+    hosts, origins = settings.accepted_hosts, settings.accepted_origins
     return [
         Middleware(RequestId),
-        Middleware(
-            HostOriginGuardMiddleware,
-            allowed_hosts=settings.allowed_hosts,
-            allowed_origins=settings.allowed_origins,
-            mode="strict",
-        ),
-        Middleware(WebSocketGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins),
+        Middleware(HostOriginGuardMiddleware, allowed_hosts=hosts, allowed_origins=origins, mode="strict"),
+        Middleware(WebSocketGuard, allowed_hosts=hosts, allowed_origins=origins),
         Middleware(RequestSizeLimit, max_bytes=settings.max_request_bytes, larger=larger_bodies),
         Middleware(
             SignInGuard,

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
@@ -125,6 +126,18 @@ class CommonSettings(SecretSettings, Settings):
     metrics_token: SecretStr | None = Field(
         None, description="bearer token of /metrics; without it only this machine may read them"
     )
+
+    @property
+    def accepted_hosts(self) -> list[str]:
+        """Host headers that are accepted: those that were named, and the server's own in public."""
+        own = urlsplit(self.public_url or "").hostname
+        return [*self.allowed_hosts, *([own] if own else [])]
+
+    @property
+    def accepted_origins(self) -> list[str]:
+        """Origins of browsers, likewise: behind a proxy that ends TLS a request does not say `https` by itself."""
+        own = urlsplit(self.public_url or "")
+        return [*self.allowed_origins, *([f"{own.scheme}://{own.netloc}"] if own.hostname else [])]
 
 
 def _given(prefix: str, env_file: Path) -> dict[str, str]:

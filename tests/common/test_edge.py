@@ -69,6 +69,14 @@ async def test_the_origin_must_be_ours(small: Small, origin: str, status: int) -
     assert (await post(small, Origin=origin))[0] == status
 
 
+async def test_the_public_address_is_ours_though_a_proxy_ends_tls(tmp_path: Path) -> None:
+    async with small_server(tmp_path, public_url="https://mcp.example:8443/kb") as behind:
+        host, origin = "mcp.example:8443", "https://mcp.example:8443"
+        assert (await post(behind, Host=host, Origin=origin))[0] == 200
+        assert (await post(behind, Host=host, Origin="https://evil.example"))[0] == 403
+        assert (await post(behind, Host="other.example"))[0] == 421
+
+
 async def test_every_answer_carries_a_request_id_that_cannot_be_abused(small: Small) -> None:
     async with small.asgi.http_client() as http:
         given = await http.get("/health/live", headers={"X-Request-Id": "abcdef-123456"})

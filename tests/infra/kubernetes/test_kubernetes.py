@@ -115,6 +115,17 @@ def _read(value: str) -> Any:
     return json.loads(value) if value[:1] in "{[" else value
 
 
+def test_the_way_in_leads_to_a_server_that_knows_its_name(program: Path) -> None:
+    objects = rendered(program, "production")
+    maps = {entry["metadata"]["name"]: entry["data"] for entry in objects if entry["kind"] == "ConfigMap"}
+    [ingress] = [entry["spec"] for entry in objects if entry["kind"] == "Ingress"]
+    given = maps["gateway"]
+    settings = CommonSettings(public_url=given["TRIPTYCH_PUBLIC_URL"])
+    assert {rule["host"] for rule in ingress["rules"]} <= set(settings.accepted_hosts)
+    # Each server counts failed sign-ins by client, who is behind the controller, and the gateway.
+    assert len({each["TRIPTYCH_TRUSTED_PROXIES"] for each in maps.values()}) == 1
+
+
 def test_only_the_gateway_is_reached_from_outside_the_namespace(program: Path) -> None:
     policies = {
         e["metadata"]["name"]: e["spec"] for e in rendered(program, "production") if e["kind"] == "NetworkPolicy"
