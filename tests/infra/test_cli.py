@@ -53,7 +53,7 @@ def test_keys_live_and_die(environment: dict[str, str]) -> None:
     triptych(environment, "keys", "revoke", successor["id"])
     states = {key["id"]: key["state"] for key in json.loads(triptych(environment, "keys", "list", "--json"))}
     assert states == {made["id"]: "active", successor["id"]: "revoked"}
-    secret = made["key"].rsplit("_", 1)[1]
+    secret = made["key"].split("_", 2)[2]
     stored = (Path(environment["TRIPTYCH_DATA_DIR"]) / "api-keys.json").read_text()
     assert secret not in stored and secret not in triptych(environment, "keys", "list")
     assert "There is no key" in triptych(environment, "keys", "revoke", "nothing", code=2)
