@@ -87,9 +87,9 @@ async def test_internals_are_masked_and_found_under_the_request_id(
 
 @ERAS
 async def test_a_call_ends_at_its_deadline(tmp_path: Path, mode: str) -> None:
-    async with small_server(tmp_path, tool_timeout_seconds=0.2) as small:
+    async with small_server(tmp_path, tool_timeout_seconds=0.6) as small:
         async with small.client(small.token(), mode) as client:
-            assert (await client.call_tool("wait", {"seconds": 0})).data <= 0.2
+            assert (await client.call_tool("wait", {"seconds": 0})).data <= 0.6
             assert "did not finish within" in await refusal(client, "wait", seconds=30)
 
 
@@ -107,7 +107,7 @@ async def test_every_call_is_recorded_with_its_outcome(small: Small, mode: str) 
 async def flushed(small: Small, least: int = 2, **filters: Any) -> list[dict[str, Any]]:
     """Records, once they are written: reads are batched."""
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(records := await tail(small.runtime.engine, 100, **filters)) < least:
             await asyncio.sleep(0.01)
     return records

@@ -140,7 +140,7 @@ async def test_one_source_is_read_once_for_all_and_only_while_somebody_reads() -
     await source.write(5)
     assert [await reader for reader in readers] == [list(range(5))] * 30
     assert (source.opened, feeds.open) == (1, 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while feeds.open:
             await asyncio.sleep(0.01)
     await feeds.close()

@@ -123,7 +123,7 @@ async def test_a_hanging_source_costs_its_deadline_once_and_then_nothing(crm: Ru
             while "does not answer at the moment" not in first["sources"]["zendesk"]["note"]:
                 first = await ask(client, "get_customer_360", email=MIREK)
         first = await ask(client, "get_customer_360", email=MIREK)
-        assert first["sources"]["zendesk"]["seconds"] < 0.05
+        assert first["sources"]["zendesk"]["seconds"] < SECONDS / 2
         assert {each["state"] for name, each in first["sources"].items() if name != "zendesk"} == {"ok"}
         await asyncio.to_thread(requests.delete, f"{crm.urls['zendesk']}/__control/faults", timeout=10)
         async with asyncio.timeout(30):
