@@ -25,6 +25,7 @@ from devops.changes.approval import FRESH_SECONDS, NotFresh, is_same_person
 from devops.changes.change import Change, Entry, Switch
 from devops.changes.people import actor_of
 from devops.changes.service import Changes
+from devops.changes.shown import is_whole
 from devops.changes.states import NEXT, WAITING, State
 from devops.freeze_pages import freezes_shown
 from devops.glass_pages import moment
@@ -108,6 +109,7 @@ class ChangePages:
             "change.html",
             **self._row(visit, change),
             lines=[(_tone(line), line) for line in change.draft.plan.diff.splitlines()],
+            is_whole=is_whole(change.draft.plan.diff),
             blast=change.draft.plan.blast,
             reasons=change.draft.plan.reasons,
             journal=[

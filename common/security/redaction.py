@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, partial
 from itertools import islice
 from typing import TypeAlias
 
@@ -35,7 +35,7 @@ _VALUE = r"""(?:[\[{][^\]}]*|\\?"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s;&"']+)"""
 
 # What a lower-case text must contain for the pattern to be tried; the pattern; its replacement. The order matters:
 # the end of a URL's password looks like an e-mail address.
-_RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     (("-----begin",), re.compile(r"-----BEGIN [\w ]*PRIVATE KEY.*?(?:-----END [^-]*-----|\Z)", re.S), REDACTED),
     (("://",), re.compile(r"""(://[^\s:/@]*):[^\s"'<>]*@"""), rf"\1:{REDACTED}@"),
     (("authorization",), re.compile(r"""(?i)(authorization["'\\]*\s*[:=]\s*)[^\r\n]+"""), rf"\1{REDACTED}"),
@@ -51,9 +51,11 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     ),
     (("=", ":"), re.compile(rf"""(?i)({_NAME}["'\\]*\s*[=:]\s*){_VALUE}"""), rf"\1{REDACTED}"),
     (("--",), re.compile(rf"(?i)(--{_NAME}\s+){_VALUE}"), rf"\1{REDACTED}"),
-    (("@", "%40"), re.compile(r"(?<![\w.+'-])[\w.+'-]++(?:@|%40)[\w-]+(?:\.[\w-]+)+"), "[email]"),
 )
+_EMAIL = (("@", "%40"), re.compile(r"(?<![\w.+'-])[\w.+'-]++(?:@|%40)[\w-]+(?:\.[\w-]+)+"), "[email]")
+_RULES = (*_SECRETS, _EMAIL)
 _NEEDLES = tuple(needle for needles, _, _ in _RULES for needle in needles)
+_OPTION = re.compile(r"--?[\w.-]{1,62}")
 _NUMBER = re.compile(r"[+(\d][\d ()./-]{5,}\d")
 _CARD = re.compile(r"(?<!\d)[2-6](?:[ -]?\d){12,30}(?!\d)")
 _PHONE = re.compile(
@@ -70,6 +72,18 @@ def redact(value: object, max_text: int = MAX_TEXT) -> JSON:
     except Exception:
         # An object whose own methods fail: nothing of it is kept.
         return "[unreadable]"
+
+
+def without_secrets(name: str, text: str, max_text: int, mark: Callable[[str], str]) -> str:
+    """A named text for whoever has to judge it: only secrets are taken, and `mark` says what stands for each."""
+    if _key(name)[1] == REDACTED:
+        return mark(text)
+    return _text(text, max_text, mark)
+
+
+def names_secret(item: object) -> bool:
+    """Whether this item of an argument list is a bare option, such as `--db-password`, whose value comes next."""
+    return isinstance(item, str) and _OPTION.fullmatch(item) is not None and _key(item)[1] == REDACTED
 
 
 class _Walk:
@@ -109,7 +123,11 @@ class _Walk:
 
     def items(self, value: Collection[object], depth: int) -> JSON:
         kept = max(0, min(MAX_ITEMS, self.left))
-        clean = [self.value(item, depth - 1) for item in islice(value, kept)]
+        clean: list[JSON] = []
+        before: object = None
+        for item in islice(value, kept):
+            clean.append(REDACTED if names_secret(before) else self.value(item, depth - 1))
+            before = item
         if len(value) > kept:
             clean.append(f"[{len(value) - kept} more]")
         return clean
@@ -136,12 +154,12 @@ def _number(value: int | float) -> JSON:
     return "[card]" if value > 10**12 and _is_card(str(value)) else value
 
 
-def _text(text: str, limit: int) -> str:
+def _text(text: str, limit: int, mark: Callable[[str], str] | None = None) -> str:
     if len(text) < 6 or (len(text) < 16 and text.isalpha()):
         return text
     # Only what can be kept is looked at, and a little more: something that the first cut left half is cut off again.
     window = text[: limit + 2 * MARGIN]
-    clean = _scrub(window)
+    clean = _scrub(window) if mark is None else _mark_secrets(window, mark)
     kept = limit if len(window) == len(text) else min(limit, max(0, len(clean) - MARGIN))
     return clean if len(clean) <= kept else f"{clean[:kept]}… [{len(text)} characters]"
 
@@ -153,6 +171,18 @@ def _scrub(text: str) -> str:
             if any(map(lowered.__contains__, needles)):
                 text = pattern.sub(replacement, text)
     return _NUMBER.sub(_mask_number, text)
+
+
+def _mark_secrets(text: str, mark: Callable[[str], str]) -> str:
+    lowered = text.lower()
+    for needles, pattern, replacement in _SECRETS:
+        if any(map(lowered.__contains__, needles)):
+            text = pattern.sub(partial(_marked, replacement, mark), text)
+    return text
+
+
+def _marked(replacement: str, mark: Callable[[str], str], match: re.Match[str]) -> str:
+    return match.expand(replacement).replace(REDACTED, mark(match[0]))
 
 
 def _mask_number(match: re.Match[str]) -> str:

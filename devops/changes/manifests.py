@@ -2,20 +2,18 @@
 
 import copy
 import difflib
-import hashlib
 import json
-import secrets
-from typing import Any, cast
+from typing import Any
 
-from common.security.redaction import REDACTED, redact
 from common.security.untrusted import untrusted
 from devops.changes.digest import digest_of
+from devops.changes.shown import CUT, Shown
 from devops.ports import Manifest
 
 MARK = "triptych/change"
 """Annotation that names the last change of an object, by which a crash is found out."""
-MAX_DIFF = 12_000
-MAX_VALUE = 2_000
+MAX_DIFF = 24_000
+"""Two values of the greatest length that is shown have room."""
 _SERVER_FIELDS = frozenset(
     {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink", "deletionTimestamp"}
 )
@@ -72,40 +70,15 @@ def mark_of(manifest: Manifest | None) -> str | None:
 
 
 def diff(before: Manifest | None, after: Manifest | None) -> str:
-    """Line by line, redacted, and cleaned of what could deceive its reader."""
-    # Secrets are shown by a mark that tells two of them apart here, and is worth nothing elsewhere.
-    salt = secrets.token_bytes(16)
-    changed = difflib.unified_diff(_lines(before, salt), _lines(after, salt), "live", "planned", lineterm="", n=2)
+    """Line by line, without secrets, and cleaned of what could deceive its reader. `is_whole` knows if it was cut."""
+    shown = Shown()
+    changed = difflib.unified_diff(_lines(before, shown), _lines(after, shown), "live", "planned", lineterm="", n=2)
     text = untrusted("\n".join(changed), MAX_DIFF)
-    return text.text + ("\n... (cut)" if text.truncated else "")
+    return text.text + (f"\n... {CUT}" if text.truncated else "")
 
 
-def _lines(manifest: Manifest | None, salt: bytes) -> list[str]:
+def _lines(manifest: Manifest | None, shown: Shown) -> list[str]:
     if manifest is None:
         return []
-    # As JSON, one value a line: a value cannot break out of its line and look like another one.
-    return json.dumps(_clean(essence(manifest), salt), indent=1, sort_keys=True).splitlines()
-
-
-def _clean(value: Any, salt: bytes) -> Any:
-    if isinstance(value, dict):
-        if isinstance(value.get("value"), str) and isinstance(value.get("name"), str):
-            # An environment variable: its name says what it is.
-            return {**value, "value": _leaf(value["name"], value["value"], salt)}
-        return {
-            key: _clean(item, salt) if isinstance(item, dict | list) else _leaf(key, item, salt)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_clean(item, salt) if isinstance(item, dict | list) else _leaf("", item, salt) for item in value]
-    return value
-
-
-def _leaf(key: str, value: Any, salt: bytes) -> Any:
-    if not isinstance(value, str):
-        return value
-    [shown] = cast(dict[str, str], redact({key: value}, MAX_VALUE)).values()
-    if REDACTED not in shown:
-        return shown
-    mark = hashlib.sha256(salt + value.encode()).hexdigest()[:6]
-    return shown.replace(REDACTED, f"[redacted {mark}]")
+    # As JSON, one line of a value a line: it cannot break out of its line and look like another one.
+    return json.dumps(shown.object(essence(manifest)), indent=1, sort_keys=True).splitlines()

@@ -19,6 +19,7 @@ from devops.changes.people import actor_of
 from devops.changes.policy import ChangePolicy
 from devops.changes.ports import ChangeStore, ChangeTarget
 from devops.changes.risk import assess
+from devops.changes.shown import is_whole
 from devops.changes.states import State
 from devops.ports import Manifest
 
@@ -76,9 +77,12 @@ class Planner:
             requirement = replace(requirement, decision="approve", approvals=max(1, requirement.approvals))
             reasons = [*reasons, f"only by break-glass: {closed.message}"]
         _refuse_nothing(operation, seen, after)
+        changed = diff(seen.live, after)
+        if not is_whole(changed):
+            reasons = [*reasons, "it is too long to be shown whole: what was cut off is approved unseen"]
         plan = Plan(
             summary=_summary(operation, at, seen),
-            diff=diff(seen.live, after),
+            diff=changed,
             blast=replace(seen.blast, notes=notes_of(operation, seen.live)),
             reasons=reasons,
             undo=_undo(operation, at, seen),

@@ -21,6 +21,8 @@ def test_values_under_secret_names_are_gone(name: str) -> None:
     container = {"name": "app", "image": "a:1", "env": [{"name": name, "value": CANARY}]}
     old = {"spec": {"containers": [{**container, "env": []}]}}
     assert CANARY not in str(changes(old, {"spec": {"containers": [container]}}))
+    container["args"] = [f"--{name}", CANARY]
+    assert CANARY not in str(changes(old, {"spec": {"containers": [container]}}))
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,17 @@ def test_personal_data_is_taken_by_its_key() -> None:
     assert redact({"email": {"subject": "hello"}}) == {"email": {"subject": "hello"}}
 
 
+@pytest.mark.parametrize("option", ["--db-password", "-token", "--api.key", "--auth"])
+def test_the_item_after_the_option_of_a_secret_is_taken(option: str) -> None:
+    assert redact([option, "hunter2", "--level", "info"]) == [option, "[redacted]", "--level", "info"]
+    assert redact({"args": (option, 1234)}) == {"args": [option, "[redacted]"]}
+
+
+@pytest.mark.parametrize("option", ["--level", "db-password", "--keyword", "--", "--token=a"])
+def test_the_item_after_something_else_stays(option: str) -> None:
+    assert redact([option, "plain"]) == [redact(option), "plain"]
+
+
 def test_card_numbers_as_numbers() -> None:
     assert redact([4111111111111111, 4111111111111112, 1760000000000]) == ["[card]", 4111111111111112, 1760000000000]
 

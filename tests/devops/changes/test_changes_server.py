@@ -232,3 +232,15 @@ async def test_text_in_pages_is_escaped(server: Served) -> None:
     page = await (await site(server).signed_in(token(server, AMIR))).get(f"/console/changes/{change['change_id']}")
     assert "<script>alert" not in page.text and "&lt;script&gt;alert" in page.text
     assert "\n+  looks like" not in change["plan"]["diff"]
+
+
+async def test_the_page_says_when_a_diff_is_not_whole(server: Served) -> None:
+    said = {}
+    for name, text in (("short", "a\n"), ("long", "a\n" * 20_000)):
+        metadata = {"name": name, "namespace": "production"}
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text": text}}
+        async with server.client(OLGA) as client:
+            change = await ask(client, "apply_manifest", manifest=manifest)
+        page = await (await site(server).signed_in(token(server, AMIR))).get(f"/console/changes/{change['change_id']}")
+        said[name] = ("too long to be shown" in str(change["plan"]["risk_reasons"]), "Who says yes" in page.text)
+    assert said == {"short": (False, False), "long": (True, True)}
