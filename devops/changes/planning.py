@@ -70,7 +70,7 @@ class Planner:
         if closed is not None and not self._policy.may_ask_for_break_glass(who, operation.tool, at, environment, risk):
             raise closed
         seen, write, after = await _dry_run(target, at, operation, seen, change_id)
-        risk, reasons = assess(operation, at, seen.live, seen.blast)
+        risk, reasons = assess(operation, at, seen.live, seen.blast, after)
         requirement = self._policy.requirement(who, operation.tool, at, environment, risk)
         if closed is not None:
             # Policy says what it needs in other times; now it is not executed without a second person.

@@ -9,12 +9,16 @@ _BASE: dict[type, int] = {
     **{Scale: 0, Restart: 0, Cordon: 0, SetImage: 1, Rollback: 1, Apply: 1, Delete: 2, Drain: 2},
     **{StartInstance: 0, StopInstance: 1, RebootInstance: 1, UpdateService: 0},
 }
-SENSITIVE = ("serviceAccountName", "secretKeyRef", "secretRef", "secretName", "secret", "projected")
-"""Fields that let pods read more than they could before."""
+SENSITIVE = frozenset(
+    "serviceAccountName serviceAccount secretKeyRef secretRef secretName secret nodePublishSecretRef projected".split()
+)
+"""Fields that let pods read more than they could before, or act as another account; `serviceAccount` is an old name."""
 
 
-def assess(operation: Operation, at: Target, live: Manifest | None, blast: Blast) -> tuple[Risk, list[str]]:
-    """The risk, and the reasons that raised it."""
+def assess(
+    operation: Operation, at: Target, live: Manifest | None, blast: Blast, after: Manifest | None = None
+) -> tuple[Risk, list[str]]:
+    """The risk, and the reasons that raised it. `after` is what the dry run made of it."""
     level, reasons = _BASE[type(operation)], []
 
     def raised(to: int, reason: str) -> None:
@@ -42,7 +46,8 @@ def assess(operation: Operation, at: Target, live: Manifest | None, blast: Blast
                 raised(2, f"budget {budget['name']} allows no disruption now")
     if isinstance(operation, Delete) and at.kind == "StatefulSet":
         raised(3, "it keeps state")
-    if isinstance(operation, Apply) and _gains(operation.manifest, live):
+    # The server may add fields: what it would store counts, too.
+    if isinstance(operation, Apply) and any(_gains(each, live) for each in (operation.manifest, after or {})):
         raised(3, "its pods could read secrets or act as another account")
     if at.namespace is not None and at.namespace.startswith("kube-"):
         raised(3, "the cluster itself depends on it")

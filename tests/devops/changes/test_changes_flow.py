@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import Conflict, Denied, InvalidInput, NotFound, RateLimited
-from devops.changes.change import Change
+from devops.changes.change import Blast, Change, Target
 from devops.changes.execution import Timing
-from devops.changes.operations import Cordon, Delete, Drain, Restart, Scale, SetImage
+from devops.changes.operations import Apply, Cordon, Delete, Drain, Restart, Scale, SetImage
+from devops.changes.risk import assess
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD
 from devops.ports import Query
 from tests.support.changing import PORTAL, PRODUCTION, Bench, bench
@@ -190,13 +191,24 @@ async def test_risk_follows_what_can_go_wrong(desk: Bench) -> None:
     olga = desk.person("olga", "operator")
     assert (await desk.plan(olga, Scale(replicas=9))).draft.risk == "low"
     assert (await desk.plan(olga, Delete(), PORTAL)).draft.risk in ("high", "critical")
-    spec = (await desk.cluster.get(DEPLOYMENT, PRODUCTION, PORTAL))["spec"]
-    pod = {**spec["template"]["spec"], "serviceAccountName": "cluster-admin"}
-    manifest = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": PORTAL, "namespace": PRODUCTION},
-        "spec": {"template": {"spec": pod}},
-    }
-    change = await desk.built.changes.apply(olga, None, manifest)
-    assert change.draft.risk == "critical" and change.draft.requirement.approvals == 2
+
+
+async def test_another_account_or_secret_is_of_critical_risk(desk: Bench) -> None:
+    olga, spec = desk.person("olga", "operator"), (await desk.cluster.get(DEPLOYMENT, PRODUCTION, PORTAL))["spec"]
+    volume = {"name": "a", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "other"}}}
+    for more in ({"serviceAccountName": "boss"}, {"serviceAccount": "boss"}, {"volumes": [volume]}):
+        manifest = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": PORTAL, "namespace": PRODUCTION},
+            "spec": {"template": {"spec": {**spec["template"]["spec"], **more}}},
+        }
+        change = await desk.built.changes.apply(olga, None, manifest)
+        assert (change.draft.risk, change.draft.requirement.approvals) == ("critical", 2), more
+
+
+def test_what_the_server_would_add_counts() -> None:
+    at, operation = Target("c", "Deployment", "dev", "a"), Apply(manifest={"spec": {}})
+    after = {"spec": {"template": {"spec": {"serviceAccountName": "boss"}}}}
+    assert [assess(operation, at, None, Blast(), stored)[0] for stored in (None, after)] == ["medium", "critical"]
+    assert assess(operation, at, after, Blast(), after)[0] == "medium"
