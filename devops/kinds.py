@@ -1,6 +1,12 @@
 """The kinds of objects that this server knows, of Kubernetes and of cloud accounts; no other can be named."""
 
+import re
 from dataclasses import dataclass
+
+from common.errors import InvalidInput
+
+_SEGMENT = re.compile(r"(?!.*\.\.)(?!\.$)[^\s/\\?#%]+")
+"""One part of a path, whatever reads the path."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,18 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """Path of the collection or the object, as the API server has it."""
+        """Path of the collection or the object. Raises InvalidInput for a name that would lead out of it."""
         parts = ["apis", self.group] if self.group else ["api"]
         parts.append(self.version)
         if self.namespaced and namespace is not None:
-            parts += ["namespaces", namespace]
-        return "/" + "/".join([*parts, self.plural, *([name] if name is not None else [])])
+            parts += ["namespaces", _segment(namespace)]
+        return "/" + "/".join([*parts, self.plural, *([_segment(name)] if name is not None else [])])
+
+
+def _segment(name: str) -> str:
+    if not _SEGMENT.fullmatch(name):
+        raise InvalidInput("That is no name of Kubernetes.", "Give the name as it is listed.")
+    return name
 
 
 NAMESPACE = Kind("Namespace", "namespaces", namespaced=False)

@@ -1,9 +1,7 @@
 """Which manifests may be applied: known kinds, no more power than the Pod Security Standard `baseline`, one object."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from common.errors import Denied, InvalidInput
+from devops.changes.baseline import check_baseline, fields
 from devops.kinds import (
     AUTOSCALER,
     BUDGET,
@@ -19,6 +17,7 @@ from devops.kinds import (
     STATEFUL_SET,
     Kind,
 )
+from devops.names import NAME_PATTERN, NAMESPACE_PATTERN, matches
 from devops.ports import Manifest
 
 APPLICABLE = {
@@ -27,11 +26,6 @@ APPLICABLE = {
 }
 DELETABLE = {**APPLICABLE, POD.name: POD}
 METADATA = frozenset({"name", "namespace", "labels", "annotations"})
-BASELINE_CAPABILITIES = frozenset(
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID "
-    "SYS_CHROOT".split()
-)
-MAX_DEPTH = 32
 
 
 def checked_manifest(manifest: Manifest) -> tuple[Kind, Manifest]:
@@ -40,12 +34,21 @@ def checked_manifest(manifest: Manifest) -> tuple[Kind, Manifest]:
     metadata = manifest.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise InvalidInput("The manifest has no metadata.name.", "Give one object with a name and a namespace.")
+    _check_names(metadata)
     unexpected = sorted(set(metadata) - METADATA)
     if unexpected or "status" in manifest:
         names = ", ".join(unexpected or ["status"])
         raise InvalidInput(f"The manifest may not set: {names}.", f"Give only {', '.join(sorted(METADATA))} there.")
     _refuse_dangers(manifest)
     return kind, manifest
+
+
+def _check_names(metadata: Manifest) -> None:
+    """They become parts of a path. A namespace that is missing is asked for later."""
+    for field, pattern in (("name", NAME_PATTERN), ("namespace", NAMESPACE_PATTERN)):
+        value = metadata.get(field)
+        if value is not None and not (isinstance(value, str) and matches(pattern, value)):
+            raise InvalidInput(f"metadata.{field} is no name of Kubernetes.", "Use lower case letters, digits and -.")
 
 
 def _kind(manifest: Manifest) -> Kind:
@@ -67,26 +70,7 @@ def deletable(kind: str) -> Kind:
 
 
 def _refuse_dangers(manifest: Manifest) -> None:
-    for path, key, value in _walk(manifest, "", 0):
-        if key in ("hostNetwork", "hostPID", "hostIPC", "privileged") and value not in (False, None):
-            raise Denied(f"{path} gives pods power over their node.", "Leave it out, or ask an administrator.")
-        if key in ("hostPath", "hostPort") and value:
-            raise Denied(f"{path} reaches into the node.", "Leave it out, or ask an administrator.")
-        if key == "add" and "capabilities" in path and not set(value or ()) <= BASELINE_CAPABILITIES:
-            raise Denied(f"{path} adds capabilities that are not in the baseline.", "Leave them out.")
+    for path, parent, key, value in fields(manifest):
+        check_baseline(path, parent, key, value)
         if key in ("matchLabels", "selector") and value == {}:
             raise Denied(f"{path} selects everything.", "Name labels.")
-
-
-def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, str, Any]]:
-    if depth > MAX_DEPTH:
-        raise InvalidInput("The manifest is nested too deeply.", "Give one plain object.")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            # Data of a ConfigMap is text, whatever its keys are called.
-            if not (depth == 0 and key in ("data", "binaryData", "metadata")):
-                yield f"{path}.{key}".lstrip("."), str(key), item
-                yield from _walk(item, f"{path}.{key}", depth + 1)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _walk(item, f"{path}[{number}]", depth + 1)

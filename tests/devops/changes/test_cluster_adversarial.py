@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from common.errors import AppError, Denied, InvalidInput, NotFound
+from devops.changes.applying import checked_manifest
 from devops.changes.operations import Scale, SetImage
 from devops.kinds import DEPLOYMENT
 from tests.support.changing import PORTAL, PRODUCTION, Bench, bench
@@ -39,6 +40,21 @@ def pod_manifest(**pod: Any) -> dict[str, Any]:
     return manifest(apiVersion="apps/v1", kind="Deployment", spec=spec)
 
 
+def context(**security: Any) -> dict[str, Any]:
+    return pod_manifest(containers=[{"name": "a", "image": "a", "securityContext": security}])
+
+
+def annotated(profile: str) -> dict[str, Any]:
+    item = pod_manifest()
+    notes = {"container.apparmor.security.beta.kubernetes.io/a": profile}
+    item["spec"]["template"]["metadata"]["annotations"] = notes
+    return item
+
+
+def named(name: Any, namespace: Any = PRODUCTION) -> dict[str, Any]:
+    return manifest(metadata={"name": name, "namespace": namespace})
+
+
 REFUSED = [
     manifest(apiVersion="rbac.authorization.k8s.io/v1", kind="ClusterRoleBinding"),
     manifest(apiVersion="rbac.authorization.k8s.io/v1", kind="Role"),
@@ -67,6 +83,42 @@ REFUSED = [
     pod_manifest(initContainers=[{"name": "a", "image": "a", "securityContext": {"privileged": "yes"}}]),
     pod_manifest(containers=[{"name": "a", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]),
     pod_manifest(containers=[{"name": "a", "ports": [{"hostPort": 22}]}]),
+    context(capabilities={"add": [["SYS_ADMIN"]]}),
+    context(capabilities={"add": 1}),
+    context(procMount="Unmasked"),
+    context(seccompProfile={"type": "Unconfined"}),
+    context(seccompProfile={"type": ["Unconfined"]}),
+    context(appArmorProfile={"type": "Unconfined"}),
+    context(seLinuxOptions={"type": "spc_t"}),
+    context(seLinuxOptions={"user": "system_u"}),
+    context(seLinuxOptions={"role": "system_r"}),
+    context(windowsOptions={"hostProcess": True}),
+    pod_manifest(securityContext={"seccompProfile": {"type": "Unconfined"}}),
+    pod_manifest(securityContext={"sysctls": [{"name": "net.ipv4.tcp_syncookies"}, {"name": "kernel.msgmax"}]}),
+    pod_manifest(containers=[{"name": "a", "livenessProbe": {"httpGet": {"host": "169.254.169.254"}}}]),
+    pod_manifest(containers=[{"name": "a", "startupProbe": {"tcpSocket": {"host": "db"}}}]),
+    pod_manifest(containers=[{"name": "a", "lifecycle": {"preStop": {"httpGet": {"host": "db"}}}}]),
+    annotated("unconfined"),
+    named("../../../../api/v1/namespaces/kube-system/configmaps/x"),
+    named("x/status"),
+    named("x?dryRun=All"),
+    named("x\n"),
+    named("%2e%2e"),
+    named(""),
+    named("x", "../kube-system"),
+    named("x", ["production"]),
+]
+ALLOWED = [
+    context(capabilities={"add": ["CHOWN"], "drop": ["ALL"]}, procMount="Default", privileged=False),
+    context(seccompProfile={"type": "RuntimeDefault"}, appArmorProfile={"type": "Localhost"}),
+    context(seLinuxOptions={"type": "container_t", "level": "s0:c1"}, windowsOptions={"hostProcess": False}),
+    pod_manifest(securityContext={"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}),
+    pod_manifest(containers=[{"name": "a", "livenessProbe": {"httpGet": {"host": "", "path": "/"}}}]),
+    annotated("runtime/default"),
+    annotated("localhost/mine"),
+    named("a.b-c"),
+    manifest(data={"hostNetwork": "true", "privileged": "yes"}),
+    manifest(apiVersion="networking.k8s.io/v1", kind="Ingress", spec={"rules": [{"host": "shop.example"}]}),
 ]
 
 
@@ -76,6 +128,11 @@ async def test_manifests_that_reach_further_are_refused(cluster: Bench) -> None:
         with pytest.raises((Denied, InvalidInput, NotFound)):
             await cluster.built.changes.apply(admin, None, item)
     assert not (await cluster.built.changes.page(admin, [], 10))[0]
+
+
+@pytest.mark.parametrize("item", ALLOWED)
+def test_manifests_that_reach_no_further_are_not_refused(item: dict[str, Any]) -> None:
+    assert checked_manifest(item)[1] == item
 
 
 async def test_nobody_leaves_the_namespaces_they_see(cluster: Bench) -> None:
