@@ -2,16 +2,16 @@
 
 import asyncio
 import heapq
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from common.errors import InvalidInput, NotFound
 from common.security.principal import Principal
-from common.security.redaction import redact
+from common.security.redaction import REDACTED, redact
 from common.security.untrusted import Untrusted, untrusted
 from devops.access import Clusters
 from devops.details import Details
+from devops.key_blocks import KeyBlocks
 from devops.kinds import POD
 from devops.names import not_found
 from devops.ports import Cluster, LogQuery, Manifest, Query
@@ -19,9 +19,6 @@ from devops.ports import Cluster, LogQuery, Manifest, Query
 MAX_PODS = 20
 MAX_AT_ONCE = 8
 MAX_LINE = 2000
-KEY_LINE = 60
-"""Characters of a line of a private key in PEM form; all but the last one have 64."""
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/]{4,}={0,2}")
 MIN_BYTES = 4096
 """Least that a pod gets of the bytes that all share."""
 
@@ -141,17 +138,10 @@ class Cleaner:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._inside_key = False
-        self._after_body = False
+        self._keys = KeyBlocks()
 
     def line(self, raw: str) -> Line:
         """The line as it may be shown."""
         time, _, rest = raw.partition(" ")
-        begins, ends = "-----BEGIN" in rest and "PRIVATE KEY" in rest, "-----END" in rest
-        inside = self._inside_key or begins
-        # A reader may begin in the middle of a key: its body is known by its look, its last line by the one before.
-        body = _KEY_BODY.fullmatch(rest.strip())
-        self._after_body = body is not None and (len(body[0]) >= KEY_LINE or self._after_body)
-        self._inside_key = inside and not ends
-        hidden = inside or self._after_body
-        return Line(time, self._source, "[redacted]" if hidden else str(redact(rest, MAX_LINE)))
+        text = REDACTED if self._keys.hides(rest) else str(redact(rest, MAX_LINE))
+        return Line(time, self._source, text)

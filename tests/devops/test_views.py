@@ -41,11 +41,44 @@ def test_secrets_inside_values_are_gone(value: str) -> None:
     assert CANARY not in line.text and line.time == "2026-11-23T05:00:00Z"
 
 
-def test_a_private_key_in_a_log_is_gone_in_all_its_lines() -> None:
-    key = ["-----BEGIN RSA PRIVATE KEY-----", CANARY, f"{CANARY}==", "-----END RSA PRIVATE KEY-----"]
-    text = "\n".join(f"2026-11-23T05:00:0{n}Z {part}" for n, part in enumerate(["before", *key, "after"]))
-    lines = [line.text for line in parse(text, "pod/app")]
-    assert CANARY not in str(lines) and (lines[0], lines[-1]) == ("before", "after")
+LONG = ["MIIEpAIBAAKCAQEA" * 4, "b64+/Zm9vYmFyYmF6" * 4]
+RSA = ["-----BEGIN RSA PRIVATE KEY-----", *LONG, "c2hvcnQ=", "-----END RSA PRIVATE KEY-----"]
+LOCKED = [RSA[0], "Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-128-CBC,7F3A", "", *RSA[1:]]
+PGP = ["-----BEGIN PGP PRIVATE KEY BLOCK-----", "", *LONG, "=c2hv", "-----END PGP PRIVATE KEY BLOCK-----"]
+
+
+def shown(lines: list[str]) -> list[str]:
+    return [line.text for line in parse("\n".join(f"2026-11-23T05:00:00Z {line}" for line in lines), "pod/app")]
+
+
+@pytest.mark.parametrize("key", [RSA, LOCKED, PGP])
+@pytest.mark.parametrize("form", ["{}", "2026-11-23 05:00:0{n},123 INFO {}", '{{"message": "{}", "n": {n}}}'])
+def test_a_private_key_in_a_log_is_gone_in_all_its_lines(key: list[str], form: str) -> None:
+    lines = shown(["before", *(form.format(part, n=n) for n, part in enumerate(key)), "after"])
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert not any(part in line for line in lines for part in key if part)
+
+
+def test_a_key_of_short_lines_is_gone_too() -> None:
+    assert shown([RSA[0], CANARY, f"{CANARY}==", RSA[-1], "after"]) == [*["[redacted]"] * 4, "after"]
+
+
+def test_a_key_with_other_lines_in_between_is_gone_too() -> None:
+    lines = shown([RSA[0], LONG[0], "INFO of another thread", *(f"INFO {part}" for part in RSA[2:])])
+    assert [line for line in lines if line != "[redacted]"] == ["INFO of another thread"]
+
+
+def test_a_key_after_other_words_is_gone_too() -> None:
+    lines = shown([f"INFO the key: {RSA[0]}", *(f"INFO {part}" for part in RSA[1:]), "after"])
+    assert lines == ["INFO the key: [redacted]", *["[redacted]"] * (len(RSA) - 1), "after"]
+
+
+@pytest.mark.parametrize("after", ["eve logged in as root", "GET / agent=curl", "{'user': 'eve'}"])
+def test_who_writes_the_first_line_of_a_key_hides_nothing_else(after: str) -> None:
+    begin = f"GET / agent={RSA[0]}"
+    assert shown([begin, after, "DROP TABLE"]) == ["GET / agent=[redacted]", after, "DROP TABLE"]
+    assert shown([begin, f"GET / agent={LONG[0]}", after])[-1] == after or after.startswith("GET /")
+    assert shown([RSA[0], *["word"] * 200])[-1] == "word"
 
 
 def test_where_a_value_comes_from_is_said() -> None:
