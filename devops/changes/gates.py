@@ -27,7 +27,10 @@ class Freeze(BaseModel):
 
 
 class Window(BaseModel):
-    """The only hours, in UTC, in which an environment is changed; several add up."""
+    """The only hours, in UTC, in which an environment is changed; several add up.
+
+    One that ends before it starts goes on into the day after each of its days.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     days: tuple[Day, ...] = DAYS
@@ -111,4 +114,8 @@ def _as_freeze(freeze: HandFreeze) -> Freeze:
 
 
 def _is_open(window: Window, moment: datetime) -> bool:
-    return DAYS[moment.weekday()] in window.days and window.start <= moment.strftime("%H:%M") <= window.end
+    time = moment.strftime("%H:%M")
+    today, yesterday = (DAYS[moment.weekday() - back] in window.days for back in (0, 1))
+    if window.start <= window.end:
+        return today and window.start <= time <= window.end
+    return (today and time >= window.start) or (yesterday and time <= window.end)

@@ -1,5 +1,6 @@
 """Who asked and who approved: a person, whatever key they used, and what that person may do now."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,12 @@ from typing import Any, Protocol
 from common.security.api_key_stores import ApiKeys
 from common.security.principal import Principal, current_principal
 from common.settings import Classification
+
+# Cyrillic and Greek letters by the Latin one that they look like, small or else as a capital. Rather too many names are
+# of one person than too few.
+_LOOK_ALIKES = str.maketrans("авекмнорстухѕіјһԁԛԝӏαβεζηικμνορτυχıɑɡ", "abekmhopctyxsijhdqwlabeznikmvoptuxiag")
+_UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0000-\U000e0fff]")
+"""What shows nothing, beside control and format characters."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,9 @@ class Actor:
 
     @property
     def person(self) -> str:
-        """Equal for two keys of one person. Upper case, blanks and look-alike forms do not make somebody else."""
-        return unicodedata.normalize("NFKC", self.subject).casefold().strip()
+        """Equal for two keys of one person. Upper case, blanks and look-alike letters do not make somebody else."""
+        folded = _UNSEEN.sub("", unicodedata.normalize("NFKC", self.subject).casefold().translate(_LOOK_ALIKES))
+        return "".join(each for each in folded if unicodedata.category(each) not in ("Cc", "Cf")).strip()
 
     @property
     def principal(self) -> Principal:

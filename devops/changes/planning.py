@@ -182,6 +182,7 @@ def _undo(operation: Operation, at: Target, seen: Observation) -> dict[str, Any]
             more = {"container": operation.container, "image": image}
             return {"tool": "set_image", "arguments": {**same, **more}}
         case Rollback():
+            del same["kind"]  # only Deployments have revisions
             return {"tool": "rollback_workload", "arguments": same}
         case Cordon() | Drain():
             was = bool(seen.live["spec"].get("unschedulable"))

@@ -1,6 +1,7 @@
 """Changes as callers use them: what somebody may not see does not exist here either."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from devops.ports import Manifest
 
 SETTLE_SECONDS = 5.0
 POLL_SECONDS = 0.05
+_PORT = re.compile(r":\d+/")
 LONGEST_FREEZE = 90 * 86_400.0
 
 
@@ -231,6 +233,9 @@ class Changes:
 
 
 def _is_below(image: str, prefix: str) -> bool:
-    """Whole parts of the name count: `registry.example` does not allow `registry.example.evil/app`."""
+    """Whole parts of the name count: `registry.example` allows neither `registry.example.evil/app` nor, since that is
+    another registry, `registry.example:5000/app`."""
     rest = image.removeprefix(prefix)
+    if "/" not in prefix and _PORT.match(rest):
+        return False
     return image.startswith(prefix) and (prefix.endswith("/") or not rest or rest[0] in "/:@")

@@ -61,7 +61,7 @@ async def own_yes(desk: Desk) -> None:
     """With another key, under a name that looks the same, and with the same key."""
     olga = desk.requester()
     change = await desk.plan(olga)
-    for name in ("Olga", " olga ", "OLGA", "\uff4flga", "olga"):
+    for name in ("Olga", " olga ", "OLGA", "\uff4flga", "\u043elga", "olg\u03b1", "ol\u200bga", "olga\ufe0f", "olga"):
         with pytest.raises(Denied, match=SOMEBODY_ELSE):
             await desk.yes(change, desk.bench.person(name, "operator", desk.role))
     with pytest.raises(Denied, match=SOMEBODY_ELSE):

@@ -1,13 +1,15 @@
 """Changes from the wish to the outcome, over the simulated cluster."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from common.errors import Conflict, Denied, InvalidInput, NotFound, RateLimited
-from devops.changes.change import Blast, Change, Target
+from devops.changes.change import Blast, Change, Switch, Target
 from devops.changes.execution import Timing
+from devops.changes.gates import DAYS, Day, Gates, Window
 from devops.changes.operations import Apply, Cordon, Delete, Drain, Restart, Scale, SetImage
 from devops.changes.risk import assess
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD
@@ -66,9 +68,11 @@ async def test_each_operation_does_what_its_plan_says(desk: Bench) -> None:
     assert "succeeded" in await carried_out(desk, await desk.plan(olga, SetImage(container=PORTAL, image=IMAGE)))
     live = await desk.cluster.get(DEPLOYMENT, PRODUCTION, PORTAL)
     assert live["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
-    assert "succeeded" in await carried_out(
-        desk, await desk.built.changes.rollback(olga, None, PRODUCTION, PORTAL, None)
-    )
+    rollback = await desk.built.changes.rollback(olga, None, PRODUCTION, PORTAL, None)
+    # Its way back is a call that the tool takes.
+    where = {"cluster": rollback.draft.target.cluster, "namespace": PRODUCTION, "name": PORTAL}
+    assert rollback.draft.plan.undo == {"tool": "rollback_workload", "arguments": where}
+    assert "succeeded" in await carried_out(desk, rollback)
     live = await desk.cluster.get(DEPLOYMENT, PRODUCTION, PORTAL)
     assert live["spec"]["template"]["spec"]["containers"][0]["image"] != IMAGE
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "note", "namespace": PRODUCTION}}
@@ -164,6 +168,30 @@ async def test_freezes_windows_and_the_switch_stop_everybody(tmp_path: Path) -> 
     async with bench(tmp_path, freezes=frozen) as desk:
         with pytest.raises(Denied, match="frozen until 2099"):
             await desk.plan(desk.person("root", "admin"))
+
+
+@pytest.mark.parametrize(
+    ("days", "start", "end", "opens"),
+    [
+        (("fri",), "22:00", "04:00", ["fri 22:00", "fri 23:30", "sat 00:00", "sat 04:00"]),
+        (("sun",), "23:30", "00:00", ["sun 23:30", "mon 00:00"]),
+        (("sat",), "00:00", "04:00", ["sat 00:00", "sat 04:00"]),
+    ],
+)
+def test_a_window_may_go_on_into_the_next_day(days: tuple[Day, ...], start: str, end: str, opens: list[str]) -> None:
+    gates = Gates({}, windows={"production": [Window(days=days, start=start, end=end)]})
+    hours = [(day, time) for day in range(7) for time in ("00:00", "04:00", "04:01", "22:00", "23:30")]
+    monday = 5  # of January 2026
+    found = [
+        f"{DAYS[day]} {time}"
+        for day, time in hours
+        if gates.closed("production", _seconds(f"2026-01-{monday + day:02}T{time}Z"), Switch()) is None
+    ]
+    assert sorted(found) == sorted(opens)
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 async def test_the_switch_counts_at_once_everywhere(tmp_path: Path) -> None:

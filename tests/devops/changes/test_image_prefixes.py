@@ -12,6 +12,9 @@ from devops.changes.service import _is_below
         ("registry.example/app", "registry.example/app:1", True),
         ("registry.example", "registry.example.evil/app:1", False),
         ("registry.example/team", "registry.example/teammate/app:1", False),
+        ("registry.example", "registry.example:5000/evil/app", False),
+        ("registry.example:5000", "registry.example:5000/app:1", True),
+        ("registry.example", "registry.example:1", True),
         ("registry.example", "evil/registry.example/app:1", False),
     ],
 )
