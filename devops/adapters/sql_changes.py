@@ -1,6 +1,6 @@
 """Changes in SQL: SQLite embedded, Postgres where it is configured. Every step is a compare-and-set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -193,9 +193,9 @@ class SqlChanges:
             running = Change(change.draft, "executing", version, self._clock.now())
             return await self._step(connection, running, to, owner, detail, outcome=outcome, lease_until=None)
 
-    async def approved(self, limit: int) -> Sequence[Change]:
+    async def approved(self, limit: int | None = None, but: Collection[str] = ()) -> Sequence[Change]:
         """See ChangeStore."""
-        return await self._all(C.state == "approved", limit)
+        return await self._all(and_(C.state == "approved", C.id.not_in(but)), limit)
 
     async def lapsed(self, now: float) -> Sequence[Change]:
         """See ChangeStore."""
@@ -270,7 +270,7 @@ class SqlChanges:
         row = {"change_id": change_id, "seq": seq, "state": state, "by": by, "detail": {**detail, **request}}
         await connection.execute(insert(journal).values(at=self._clock.now(), **row))
 
-    async def _all(self, condition: ColumnElement[bool], limit: int, newest: bool = False) -> list[Change]:
+    async def _all(self, condition: ColumnElement[bool], limit: int | None, newest: bool = False) -> list[Change]:
         order = (C.created_at.desc(), C.id.desc()) if newest else (C.created_at, C.id)
         async with self._engine.connect() as connection:
             wanted = select(changes).where(condition).order_by(*order).limit(limit)

@@ -1,6 +1,6 @@
 """What changes need from the world."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from devops.changes.change import Approval, Change, Draft, Entry, Glass, HandFreeze, Switch
@@ -122,8 +122,8 @@ class ChangeStore(Protocol):
         """End an execution; False if it is not this owner's any more."""
         ...
 
-    async def approved(self, limit: int) -> Sequence[Change]:
-        """What waits for execution, oldest first, of all tenants."""
+    async def approved(self, limit: int | None = None, but: Collection[str] = ()) -> Sequence[Change]:
+        """What waits for execution, oldest first, of all tenants, without those named in `but`."""
         ...
 
     async def lapsed(self, now: float) -> Sequence[Change]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,7 +18,10 @@ from devops.changes.sweeping import Sweeper
 PAUSE_SECONDS = 0.5
 SWEEP_SECONDS = 2.0
 FINISH_SECONDS = 15.0
+AGAIN_SECONDS = 2.0
+"""After which a change is tried again that could not be executed."""
 MAX_AT_ONCE = 8
+"""On one cluster, so that one that does not answer holds no other up."""
 log = structlog.get_logger(__name__)
 
 
@@ -28,6 +33,8 @@ class Runner:
         self._executor = executor
         self._sweeper = sweeper
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._busy: Counter[str] = Counter()
+        self._tried: dict[str, float] = {}
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
@@ -51,10 +58,21 @@ class Runner:
                     task.cancel()
 
     async def _take_up(self) -> None:
-        for change in await self._store.approved(MAX_AT_ONCE):
-            if change.id not in self._running and len(self._running) < MAX_AT_ONCE:
-                task = asyncio.create_task(self._execute(change))
-                self._running[change.id] = task
+        """Everything approved has its turn: what cannot be executed now stands behind what was not tried yet."""
+        now = time.monotonic()
+        resting = [each for each, at in self._tried.items() if now - at < AGAIN_SECONDS]
+        waiting = await self._store.approved(but=[*self._running, *resting])
+        known = {*self._running, *resting, *(change.id for change in waiting)}
+        self._tried = {each: at for each, at in self._tried.items() if each in known}
+        for change in sorted(waiting, key=lambda change: self._tried.get(change.id, 0.0)):
+            if self._has_place(change):
+                self._busy[change.draft.target.cluster] += 1
+                self._running[change.id] = asyncio.create_task(self._execute(change))
+
+    def _has_place(self, change: Change) -> bool:
+        """Whether it may be begun beside what runs; break-glass that two people agreed on always may."""
+        is_urgent = change.glass is not None and change.glass.is_agreed
+        return is_urgent or self._busy[change.draft.target.cluster] < MAX_AT_ONCE
 
     async def _execute(self, change: Change) -> None:
         try:
@@ -62,6 +80,8 @@ class Runner:
                 await self._guarded(self._executor.execute(change))
         finally:
             self._running.pop(change.id, None)
+            self._busy[change.draft.target.cluster] -= 1
+            self._tried[change.id] = time.monotonic()
 
     async def _sweep_forever(self) -> None:
         while True:
