@@ -15,7 +15,7 @@ from devops.changes.clock import SteadyClock
 from devops.changes.rollouts import WATCHED, Rollout, is_rollout
 from devops.changes.states import State
 
-INTERVAL_SECONDS, LEASE_SECONDS = 1.0, 60.0
+LEASE_SECONDS = 60.0
 rollouts = Table(
     "change_rollouts",
     metadata,
@@ -75,11 +75,11 @@ class SqlRollouts:
             known = {row["id"]: change_of(row) for row in (await connection.execute(wanted)).mappings()}
         return [(known[row["change_id"]], _rollout_of(row)) for row in rows]
 
-    async def keep(self, change: Change, before: Rollout, now: Rollout) -> None:
+    async def keep(self, change: Change, before: Rollout, now: Rollout, pause_seconds: float = 1.0) -> None:
         """See RolloutStore."""
         values: dict[str, Any] = {**asdict(now), "version": before.version + 1}
         same = and_(R.change_id == before.change_id, R.version == before.version)
-        due = {"due_at": self._clock.now() + INTERVAL_SECONDS}
+        due = {"due_at": self._clock.now() + pause_seconds}
         async with self._writer.begin() as connection:
             done = await connection.execute(update(rollouts).where(same).values(**values, **due).returning(R.version))
             if done.first() is not None and now.state != before.state:

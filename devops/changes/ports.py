@@ -160,6 +160,6 @@ class RolloutStore(Protocol):
         """Those whose turn it is; for a while they are nobody else's."""
         ...
 
-    async def keep(self, change: Change, before: Rollout, now: Rollout) -> None:
-        """What was seen, unless somebody else has kept something since `before`."""
+    async def keep(self, change: Change, before: Rollout, now: Rollout, pause_seconds: float = 1.0) -> None:
+        """What was seen, unless somebody else has kept something since `before`; its turn comes after the pause."""
         ...

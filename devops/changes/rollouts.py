@@ -100,6 +100,13 @@ def looked(
     return replace(seen, state="stuck" if reason else "progressing", reason=reason[:MAX_REASON])
 
 
+def unseen(before: Rollout, now: float, patience: Patience) -> Rollout:
+    """What is to be said of it when it could not be looked at."""
+    if now - before.began_at > patience.watch:
+        return replace(before, state="unwatched", reason="It could not be read to its end; nobody looks any more.")
+    return before
+
+
 def _counted(rollout: Rollout, live: Manifest, replica_sets: Sequence[Manifest]) -> Rollout:
     status, newest = live.get("status") or {}, _newest(live, replica_sets)
     wanted = live["spec"].get("replicas")

@@ -2,7 +2,7 @@
 
 import structlog
 
-from common.errors import Conflict
+from common.errors import AppError, Conflict
 from devops.changes.change import Change
 from devops.changes.clock import SteadyClock
 from devops.changes.cloud_operations import CloudOperation, state_of
@@ -16,6 +16,8 @@ from devops.changes.ports import ChangeStore, ChangeTarget
 from devops.changes.records import Records
 
 SWEEPER = "sweeper"
+PATIENCE_SECONDS = 3600.0
+"""After its lease an execution whose object cannot be read is `unknown`."""
 log = structlog.get_logger(__name__)
 
 
@@ -48,12 +50,21 @@ class Sweeper:
 
     async def reconcile(self, change: Change) -> None:
         """Compare what is there with what was to be done."""
-        target = require_target(self._targets, change.draft.target.cluster)
-        outcome = await found_out(target, change)
+        outcome = await self._found_out(change)
         who = Actor(SWEEPER, change.draft.requester.tenant, (), (), "public")
         async with self._records.around("reconcile_change", change.draft, who) as recorded:
             recorded.outcome = outcome.state
             await self._store.finish(change, change.owner or "", outcome.state, outcome.text, outcome.detail)
+
+    async def _found_out(self, change: Change) -> Outcome:
+        """What cannot be read is looked at again for a while, unless its cluster is none of this server's any more."""
+        try:
+            return await found_out(require_target(self._targets, change.draft.target.cluster), change)
+        except AppError as error:
+            is_late = self._clock.now() - (change.lease_until or 0.0) > PATIENCE_SECONDS
+            if change.draft.target.cluster in self._targets and not is_late:
+                raise
+            return Outcome("unknown", f"{INTERRUPTED} What is there could not be read: {error.message}", {})
 
 
 async def found_out(target: ChangeTarget, change: Change) -> Outcome:

@@ -18,11 +18,13 @@ from devops.changes.planning import require_target
 from devops.changes.policy import HALT, ChangePolicy
 from devops.changes.ports import ChangeStore, ChangeTarget, RolloutStore
 from devops.changes.records import Records
-from devops.changes.rollouts import WATCHER, Patience, Rollout, looked
+from devops.changes.rollouts import WATCHER, Patience, Rollout, looked, unseen
 from devops.kinds import POD, REPLICA_SET
 from devops.ports import Manifest
 
 PAUSE_SECONDS = 1.0
+AGAIN_SECONDS = 5.0
+"""After which a rollout is looked at again that could not be read."""
 BATCH = 20
 log = structlog.get_logger(__name__)
 
@@ -77,8 +79,10 @@ class Watcher:
             with acting_as(change.draft.requester):
                 await self._look_at(change, rollout)
         except Exception as error:
-            # The cluster does not answer: its turn comes again.
+            # The cluster does not answer, or lets nobody read it: its turn comes again, but not for ever.
             log.warning("rollout.not_looked_at", change=change.id, error=type(error).__name__)
+            now = unseen(rollout, self._clock.now(), self._patience)
+            await self._rollouts.keep(change, rollout, now, AGAIN_SECONDS)
 
     async def _look_at(self, change: Change, before: Rollout) -> None:
         at = change.draft.target

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import AppError
+from common.errors import AppError, Denied
 from common.security.principal import Principal
+from devops.adapters.simulated.target import SimulatedTarget
 from devops.changes.change import Change, Target
 from devops.changes.manifests import mark_of
 from devops.changes.operations import Apply, Delete, Drain, Operation, Scale
@@ -78,6 +79,29 @@ def test_a_crash_at_every_boundary_executes_at_most_once(tmp_path: Path, case: s
     assert ends[0] == ends[-1] == "succeeded"
     assert "failed" in ends, "a crash after the claim and before the write is found to have changed nothing"
     assert set(ends) <= {"succeeded", "failed", "unknown"}
+
+
+@pytest.mark.parametrize("lost", ["cluster", "right"])
+async def test_an_execution_that_nobody_can_look_into_ends(tmp_path: Path, lost: str) -> None:
+    async with bench(tmp_path) as desk:
+        change, clock = await approved(desk, *CASES["scale"]), desk.built.changes.clock
+        assert await desk.built.store.claim(change, "dead", clock.now() + 1, clock.now())
+        targets = desk.built.changes.targets
+        if lost == "cluster":
+            targets.clear()
+        else:
+            targets[desk.cluster.name] = Unreadable(desk.cluster)
+            assert (await recovered(desk, change)).state == "executing", "the right may come back"
+            clock.at_least(clock.now() + 3600)
+        ended = await recovered(desk, change)
+        assert ended.state == "unknown" and "could not be read" in (ended.outcome or "")
+
+
+class Unreadable(SimulatedTarget):
+    """A cluster that lets nobody read any more."""
+
+    async def read(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
+        raise Denied("You may not read that.", "Ask for the right.")
 
 
 async def check(folder: Path, change: Change, generation: int, case: str, sent: list[str]) -> str:

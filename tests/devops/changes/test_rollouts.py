@@ -255,6 +255,18 @@ async def test_two_processes_look_in_turns(tmp_path: Path) -> None:
         assert found is not None and found.state == "complete"
 
 
+async def test_what_cannot_be_read_is_looked_at_again_and_not_for_ever(desk: Bench) -> None:
+    change = await done(desk, SetImage(container=PORTAL, image=GOOD))
+    clock, store = desk.built.changes.clock, desk.built.watcher._rollouts
+    desk.built.changes.targets.clear()
+    assert (await seen(desk, change)).state == "progressing"
+    clock.at_least(clock.now() + 5)
+    assert len(await store.take(10)) == 1, "its turn comes long before the lease of one look is over"
+    clock.at_least(clock.now() + 3600)
+    assert (await seen(desk, change)).state == "unwatched"
+    assert await store.take(10) == []
+
+
 # As clients and people see it
 
 
