@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from common.errors import Conflict, NotFound, Unavailable
 from devops.changes.observing import evictable
 from devops.changes.ports import ChangeTarget
+from devops.ports import Manifest
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,38 @@ async def evict_all(
     seconds: float,
     pause_seconds: float,
 ) -> Drained:
-    """Round after round until none is left, the time is over, or `may_go_on` says no."""
+    """Round after round until none is left, the time is over, or `may_go_on`, asked before each eviction, says no."""
     started, evicted = time.monotonic(), 0
-    while True:
-        pods = await evictable(target, node)
-        if not pods:
-            return Drained(evicted, 0, f"The node is cordoned, and {evicted} pods were evicted.")
-        rest = f"{len(pods)} pods are left, {evicted} were evicted, and the node stays cordoned."
+
+    async def why_not(left: int) -> str:
         if time.monotonic() - started > seconds:
-            return Drained(evicted, len(pods), f"The time is over: {rest}")
-        if not await may_go_on(len(pods)):
-            return Drained(evicted, len(pods), f"It was stopped: {rest}")
-        gone = 0
-        for pod in pods:
-            if "deletionTimestamp" not in pod["metadata"]:
-                gone += await _evict(target, pod["metadata"])
+            return "The time is over"
+        return "" if await may_go_on(left) else "It was stopped"
+
+    while pods := await evictable(target, node):
+        gone, why = await _evict_some(target, pods, why_not)
         evicted += gone
+        if why:
+            left = len(pods) - gone
+            rest = f"{left} pods are left, {evicted} were evicted, and the node stays cordoned."
+            return Drained(evicted, left, f"{why}: {rest}")
         if not gone:
             await asyncio.sleep(pause_seconds)
+    return Drained(evicted, 0, f"The node is cordoned, and {evicted} pods were evicted.")
+
+
+async def _evict_some(
+    target: ChangeTarget, pods: Sequence[Manifest], why_not: Callable[[int], Awaitable[str]]
+) -> tuple[int, str]:
+    """One round: how many were evicted, and what stopped it."""
+    gone = 0
+    for pod in pods:
+        if "deletionTimestamp" in pod["metadata"]:
+            continue
+        if why := await why_not(len(pods)):
+            return gone, why
+        gone += await _evict(target, pod["metadata"])
+    return gone, "" if gone else await why_not(len(pods))
 
 
 async def _evict(target: ChangeTarget, pod: Mapping[str, Any]) -> bool:

@@ -1,8 +1,9 @@
 """Changes from the wish to the outcome, over the simulated cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from devops.changes.operations import Apply, Cordon, Delete, Drain, Restart, Sca
 from devops.changes.risk import assess
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD
 from devops.ports import Query
-from tests.support.changing import PORTAL, PRODUCTION, Bench, bench
+from tests.support.changing import CALM, PORTAL, PRODUCTION, Bench, bench
 
 IMAGE = "registry.fernhill.example/web-portal:2026.2.3"
 
@@ -118,6 +119,38 @@ async def test_a_drain_respects_budgets_and_says_how_far_it_came(tmp_path: Path)
         assert ended.startswith("failed: The time is over") and "pods are left" in ended
         pods = (await desk.cluster.objects(POD, Query(PRODUCTION, {"app": "web-portal"}))).items
         assert any(pod["spec"].get("nodeName") == "fern-ams-1-apps-2" for pod in pods)
+
+
+async def slow_drain(desk: Bench, meanwhile: Callable[[], Awaitable[Any]]) -> Change:
+    """A node with two pods is drained, and with each eviction something happens."""
+    change = await desk.plan(desk.person("olga", "operator"), Drain(), "fern-ams-1-store-1", NODE)
+    change = await desk.approve(change, desk.person("amir", "approver"))
+    [target] = desk.built.changes.targets.values()
+    evict = target.evict
+
+    async def evicting(namespace: str, pod: str, uid: str, dry_run: bool) -> None:
+        await evict(namespace, pod, uid, dry_run)
+        await meanwhile()
+
+    target.evict = evicting  # type: ignore[method-assign]
+    return await desk.execute(change)
+
+
+async def test_a_drain_keeps_its_lease_however_long_evictions_take(desk: Bench) -> None:
+    clock = desk.built.changes.clock
+
+    async def later() -> None:
+        clock.at_least(clock.now() + CALM.lease * 2 / 3)
+        await desk.built.sweeper.sweep()
+
+    ended = await slow_drain(desk, later)
+    assert (ended.state, ended.outcome) == ("succeeded", "The node is cordoned, and 2 pods were evicted.")
+
+
+async def test_the_switch_stops_a_drain_before_the_next_eviction(desk: Bench) -> None:
+    root = desk.person("root", "admin")
+    ended = await slow_drain(desk, lambda: desk.built.changes.switch(root, True, "an incident"))
+    assert ended.state == "failed" and "stopped: 1 pods are left, 1 were evicted" in (ended.outcome or "")
 
 
 async def test_a_status_is_no_drift_and_a_new_spec_is(desk: Bench) -> None:
