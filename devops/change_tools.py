@@ -183,7 +183,9 @@ def _add_object_tools(server: FastMCP[Any], tools: ChangeTools) -> None:
 
     @server.tool(title="Drain a node", annotations=CHANGES)
     async def drain_node(name: Name, context: Context, cluster: Cluster = None) -> ChangeShown | InputRequiredResult:
-        """Plan to empty a node: cordon it, and evict its pods as their disruption budgets allow."""
+        """Plan to empty a node: cordon it, and evict its pods as their disruption budgets allow.
+
+        Its plan counts pods and budgets, and names none: list_pods with this node shows those that you may see."""
         return await tools.request(context, cluster, NODE, None, name, Drain())
 
 

@@ -27,6 +27,8 @@ class Observation:
     replica_sets: Sequence[Manifest] = ()
     context: Any = None
     """What else must not have changed until the execution."""
+    only_counts: bool = False
+    """Pods and budgets are of namespaces that not everybody sees who sees the change: none is named."""
 
     @property
     def uid(self) -> str:
@@ -46,9 +48,9 @@ class Observation:
         replicas = ((self.live or {}).get("spec") or {}).get("replicas")
         return Blast(
             replicas=replicas if isinstance(replicas, int) else 0,
-            pods=sorted(names)[:SHOWN_PODS],
+            pods=[] if self.only_counts else sorted(names)[:SHOWN_PODS],
             pod_count=len(names),
-            budgets=[_budget(budget) for budget in self.budgets],
+            budgets=_tightest(self.budgets) if self.only_counts else [_budget(budget) for budget in self.budgets],
         )
 
 
@@ -91,16 +93,16 @@ async def observe(target: ChangeTarget, at: Target, operation: Operation) -> Obs
 
 async def _observe_node(target: ChangeTarget, live: Manifest) -> Observation:
     pods = await evictable(target, live["metadata"]["name"])
-    alone = sorted(pod["metadata"]["name"] for pod in pods if _controller(pod) is None)
+    alone = sum(_controller(pod) is None for pod in pods)
     if alone:
-        hint = "Delete them with delete_resource first, if they may be lost."
-        raise Conflict(f"Nothing would start these pods again elsewhere: {', '.join(alone[:10])}.", hint)
+        hint = "Find them with list_pods, and delete them with delete_resource first, if they may be lost."
+        raise Conflict(f"Nothing would start {alone} of its pods again elsewhere: they have no controller.", hint)
     budgets: list[Manifest] = []
     for namespace in sorted({pod["metadata"]["namespace"] for pod in pods}):
         inside = [pod for pod in pods if pod["metadata"]["namespace"] == namespace]
         budgets += await _budgets(target, namespace, inside)
     owners = sorted({f"{pod['metadata']['namespace']}/{_controller(pod)}" for pod in pods})
-    return Observation(live, pods, budgets, context=owners)
+    return Observation(live, pods, budgets, context=owners, only_counts=True)
 
 
 async def evictable(target: ChangeTarget, node: str) -> list[Manifest]:
@@ -162,6 +164,12 @@ def _guards(budget: Manifest, pod: Manifest) -> bool:
 def _budget(budget: Manifest) -> Mapping[str, Any]:
     allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
     return {"name": f"{budget['metadata']['namespace']}/{budget['metadata']['name']}", "disruptions_allowed": allowed}
+
+
+def _tightest(budgets: Sequence[Manifest]) -> list[Mapping[str, Any]]:
+    """How many there are, and what the one allows that allows least."""
+    allowed = [_budget(budget)["disruptions_allowed"] for budget in budgets]
+    return [{"name": f"(one of {len(allowed)})", "disruptions_allowed": min(allowed)}] if allowed else []
 
 
 def _controller(pod: Manifest) -> str | None:

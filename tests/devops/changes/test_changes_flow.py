@@ -114,7 +114,7 @@ async def test_a_drain_respects_budgets_and_says_how_far_it_came(tmp_path: Path)
     timing = Timing(lease=30.0, write=15.0, drain=0.5, pause=0.02)
     async with bench(tmp_path, timing) as desk:
         change = await desk.plan(desk.person("olga", "operator"), Drain(), "fern-ams-1-apps-2", NODE)
-        assert "budget production/web-portal allows no disruption now" in change.draft.plan.reasons
+        assert "budget (one of 3) allows no disruption now" in change.draft.plan.reasons
         ended = await carried_out(desk, change)
         assert ended.startswith("failed: The time is over") and "pods are left" in ended
         pods = (await desk.cluster.objects(POD, Query(PRODUCTION, {"app": "web-portal"}))).items

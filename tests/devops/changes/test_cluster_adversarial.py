@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from common.errors import AppError, Denied, InvalidInput, NotFound
+from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound
 from devops.changes.applying import checked_manifest
-from devops.changes.operations import Scale, SetImage
-from devops.kinds import DEPLOYMENT
+from devops.changes.operations import Drain, Scale, SetImage
+from devops.kinds import DEPLOYMENT, NODE, POD
+from devops.ports import Query
 from tests.support.changing import PORTAL, PRODUCTION, Bench, bench
+
+NODE_NAME = "fern-ams-1-apps-2"
 
 
 @pytest.fixture
@@ -145,6 +148,25 @@ async def test_nobody_leaves_the_namespaces_they_see(cluster: Bench) -> None:
             with pytest.raises(AppError):
                 await cluster.built.changes.apply(who, None, item)
     assert not (await cluster.built.changes.page(cluster.person("root", "admin"), [], 10))[0]
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+async def test_the_drain_of_a_node_names_nothing_of_a_hidden_namespace(tmp_path: Path, is_alone: bool) -> None:
+    async with bench(tmp_path, namespace_groups={PRODUCTION: ["sre"]}) as desk:
+        changes, olga = desk.built.changes, desk.person("olga", "operator")
+        assert not changes.clusters.sees(olga, changes.clusters.named(None), PRODUCTION)
+        pods = (await desk.cluster.objects(POD, Query(PRODUCTION, fields={"spec.nodeName": NODE_NAME}))).items
+        if is_alone:
+            metadata = {"name": "lonely", "namespace": PRODUCTION}
+            spec = {**pods[0]["spec"], "nodeName": NODE_NAME}
+            await desk.cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+            with pytest.raises(Conflict, match="1 of its pods") as caught:
+                await desk.plan(olga, Drain(), NODE_NAME, NODE)
+            assert "lonely" not in str(caught.value)
+            return
+        plan = (await desk.plan(olga, Drain(), NODE_NAME, NODE)).draft.plan
+        assert plan.blast.pod_count >= len(pods) > 1 and not plan.blast.pods
+        assert PRODUCTION not in str(plan) and not any(pod["metadata"]["name"] in str(plan) for pod in pods)
 
 
 async def test_text_of_others_does_not_move_a_change(cluster: Bench) -> None:
