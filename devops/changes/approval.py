@@ -60,7 +60,7 @@ class Approvals:
         """
         actor = actor_of(who)
         if signed_in_at is not None:
-            check_fresh(signed_in_at, self._clock.now())
+            check_fresh(signed_in_at, self._clock.wall())
         if is_same_person(actor, change.draft.requester):
             raise Denied("Nobody approves their own change.", "Ask another person with the role.")
         if not self.may_approve(change, who):
@@ -117,7 +117,7 @@ class Approvals:
 
 
 def check_fresh(signed_in_at: float, now: float) -> None:
-    """Raises NotFresh. A sign-in from the future is one from before the clock was set back."""
+    """Raises NotFresh. Both are times of the machine's clock; one from the future is from before it was set back."""
     if not -1 <= now - signed_in_at <= FRESH_SECONDS:
         raise NotFresh("Your sign-in is too old to approve with it.", "Sign in again, then approve.")
 

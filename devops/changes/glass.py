@@ -83,7 +83,7 @@ class BreakGlass:
     async def ask(self, change: Change, digest: str, reason: str, who: Principal, signed_in_at: float) -> Change:
         """The requester asks; nothing is allowed by that alone. Raises NotFresh, Denied, Conflict, InvalidInput."""
         actor, now = actor_of(who), self._clock.now()
-        self._check_on(signed_in_at, now)
+        self._check_on(signed_in_at)
         if not is_same_person(actor, change.draft.requester):
             raise Denied("Only who asked for this change can ask to break the glass.", "Plan a change of your own.")
         if not self.rules.policy.permits(who, BREAKS_GLASS, change.draft):
@@ -109,7 +109,7 @@ class BreakGlass:
         Raises NotFresh, Denied, Conflict, InvalidInput.
         """
         actor, now = actor_of(who), self._clock.now()
-        self._check_on(signed_in_at, now)
+        self._check_on(signed_in_at)
         if is_same_person(actor, change.draft.requester):
             raise Denied("Nobody breaks the glass alone.", "Ask another person with the role.")
         if not self.rules.policy.permits(who, SECOND, change.draft):
@@ -146,10 +146,10 @@ class BreakGlass:
         closed = self._gates.closed(change.draft.environment, self._clock.now(), switch)
         return change.state in WAITING and (waits_for_others or closed is not None)
 
-    def _check_on(self, signed_in_at: float, now: float) -> None:
+    def _check_on(self, signed_in_at: float) -> None:
         if not self.rules.on:
             raise Denied("Break-glass is off here.", "DEVOPS_BREAK_GLASS switches it on.")
-        check_fresh(signed_in_at, now)
+        check_fresh(signed_in_at, self._clock.wall())
 
     async def _check(self, change: Change, digest: str, now: float) -> None:
         check_plan(change, digest, now)

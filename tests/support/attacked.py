@@ -75,7 +75,7 @@ class Desk:
 
     async def asked(self, change: Change) -> Change:
         """The change, with the question of its requester."""
-        now = self.bench.built.changes.clock.now()
+        now = self.bench.built.changes.clock.wall()
         requester = change.draft.requester.principal
         return await self.bench.built.changes.glass.ask(change, change.draft.digest, WHY, requester, now)
 
@@ -84,7 +84,7 @@ class Desk:
     ) -> Change:
         """What another person says to it, signed in just now."""
         named = change.draft.digest if digest is None else digest
-        at = self.bench.built.changes.clock.now() if signed_in_at is None else signed_in_at
+        at = self.bench.built.changes.clock.wall() if signed_in_at is None else signed_in_at
         if not self.glass:
             return await self.bench.built.changes.approvals.approve(change, named, who, at)
         # It is asked once. What has ended or was rewritten since is taken as the attacker has it.

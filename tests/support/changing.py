@@ -1,5 +1,6 @@
 """The change engine over the simulated cluster: as use cases, and served through its real ASGI application."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from devops.adapters.simulated.cluster import SimulatedCluster
 from devops.bootstrap import build_devops, opened
 from devops.bootstrap_changes import CHANGE_POLICY, ChangeEngine, build_changes, opened_changes
 from devops.changes.change import Change
+from devops.changes.clock import SteadyClock
 from devops.changes.execution import Timing
 from devops.changes.operations import Operation, Scale
 from devops.kinds import DEPLOYMENT, NODE, Kind
@@ -22,6 +24,12 @@ from devops.settings import DevopsSettings
 PRODUCTION = "production"
 PORTAL = "web-portal"
 CALM = Timing(lease=30.0, write=15.0, drain=30.0, pause=0.02)
+
+
+def set_clock(clock: SteadyClock, moment: float) -> None:
+    """The machine's clock of one process goes on from there."""
+    ahead = moment - time.time()
+    clock._wall = lambda: time.time() + ahead
 
 
 @dataclass
@@ -51,7 +59,7 @@ class Bench:
 
     async def approve(self, change: Change, who: Principal, digest: str | None = None) -> Change:
         """With a sign-in of just now."""
-        now = self.built.changes.clock.now()
+        now = self.built.changes.clock.wall()
         named = change.draft.digest if digest is None else digest
         return await self.built.changes.approvals.approve(change, named, who, now)
 

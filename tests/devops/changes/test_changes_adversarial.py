@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.errors import AppError, Conflict, Denied, NotFound
 from common.security.audit import AuditUnavailable
@@ -25,6 +26,7 @@ from devops.changes.digest import draft_digest
 from devops.changes.glass import GlassRules
 from devops.changes.people import actor_of
 from tests.support.attacked import WAYS, Desk, Opening, always, opening
+from tests.support.changing import set_clock
 
 SOMEBODY_ELSE = "Nobody (approves their own|breaks the glass alone)"
 APPROVALS = pytest.mark.parametrize("way", [WAYS[0], WAYS[2]], indirect=True)
@@ -257,9 +259,29 @@ async def test_setting_the_clock_back_prolongs_nothing() -> None:
     assert clock.now() >= before
     wall += 2 * 86_400
     assert clock.now() >= before + 86_399
-    late = SteadyClock(lambda: 1_000_000.0)
-    late.at_least(2_000_000.0)
-    assert late.now() >= 2_000_000.0
+
+
+async def test_another_process_is_followed_unless_its_clock_is_wrong() -> None:
+    clock = SteadyClock(lambda: 1_000_000.0)
+    clock.at_least(1_000_059.0)
+    assert clock.now() >= 1_000_059.0
+    with capture_logs() as logged:
+        for _ in range(3):
+            clock.at_least(1_003_600.0)
+    assert clock.now() < 1_000_100.0
+    assert [(each["event"], "NTP" in each["remedy"]) for each in logged] == [("changes.clocks_differ", True)]
+
+
+async def test_a_clock_that_was_ahead_blocks_no_yes(way: Opening) -> None:
+    async with way() as desk:
+        clock = desk.bench.built.changes.clock
+        set_clock(clock, time.time() + 7200)
+        first, second = await desk.plan(desk.requester()), await desk.plan(desk.requester(), 1)
+        set_clock(clock, time.time())
+        assert (await desk.yes(first, desk.second())).state == "approved"
+    async with way() as other:
+        assert (await other.yes(second, other.second())).state == "approved"
+        assert other.bench.built.changes.clock.now() < time.time() + 60
 
 
 async def test_a_sign_in_of_another_time_is_not_fresh(desk: Desk) -> None:
@@ -299,7 +321,7 @@ async def test_without_the_audit_log_nothing_is_done(desk: Desk) -> None:
 async def too_late(desk: Desk) -> None:
     change = await desk.agreed()
     assert change.glass is not None and change.glass.until - change.glass.asked_at <= 15 * 60
-    desk.bench.built.changes.clock.at_least(change.glass.until + 1)
+    set_clock(desk.bench.built.changes.clock, change.glass.until + 1)
     late = desk.bench.built.changes.clock.now()
     assert not await desk.bench.built.store.claim(change, "x", late + 60, late)
     assert (await desk.bench.execute(change)).state == "expired"
@@ -310,7 +332,7 @@ async def test_after_its_minutes_it_is_over(desk: Desk) -> None:
     await too_late(desk)
     swept = await desk.agreed()
     assert swept.glass is not None
-    desk.bench.built.changes.clock.at_least(swept.glass.until + 1)
+    set_clock(desk.bench.built.changes.clock, swept.glass.until + 1)
     await desk.bench.built.sweeper.sweep()
     swept = await desk.bench.again(swept)
     assert swept.state == "expired" and "break-glass was over" in (swept.outcome or "")

@@ -16,7 +16,7 @@ from devops.changes.manifests import mark_of
 from devops.changes.operations import Apply, Delete, Drain, Operation, Scale
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD, Kind
 from devops.ports import Manifest, Query
-from tests.support.changing import PORTAL, PRODUCTION, Bench, bench
+from tests.support.changing import PORTAL, PRODUCTION, Bench, bench, set_clock
 from tests.support.crashing_change import crash_at
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +37,7 @@ async def approved(desk: Bench, operation: Operation, name: str, kind: Kind) -> 
 async def recovered(desk: Bench, change: Change) -> Change:
     """What another process makes of it once the lease has run out."""
     change = await desk.again(change)
-    desk.built.changes.clock.at_least((change.lease_until or 0) + 1)
+    set_clock(desk.built.changes.clock, (change.lease_until or 0) + 1)
     await desk.built.sweeper.sweep()
     change = await desk.again(change)
     if change.state == "approved":  # nobody had claimed it
@@ -92,7 +92,7 @@ async def test_an_execution_that_nobody_can_look_into_ends(tmp_path: Path, lost:
         else:
             targets[desk.cluster.name] = Unreadable(desk.cluster)
             assert (await recovered(desk, change)).state == "executing", "the right may come back"
-            clock.at_least(clock.now() + 3600)
+            set_clock(clock, clock.now() + 3600)
         ended = await recovered(desk, change)
         assert ended.state == "unknown" and "could not be read" in (ended.outcome or "")
 

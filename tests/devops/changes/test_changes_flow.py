@@ -15,7 +15,7 @@ from devops.changes.operations import Apply, Cordon, Delete, Drain, Restart, Sca
 from devops.changes.risk import assess
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD
 from devops.ports import Query
-from tests.support.changing import CALM, PORTAL, PRODUCTION, Bench, bench
+from tests.support.changing import CALM, PORTAL, PRODUCTION, Bench, bench, set_clock
 
 IMAGE = "registry.fernhill.example/web-portal:2026.2.3"
 
@@ -140,7 +140,7 @@ async def test_a_drain_keeps_its_lease_however_long_evictions_take(desk: Bench) 
     clock = desk.built.changes.clock
 
     async def later() -> None:
-        clock.at_least(clock.now() + CALM.lease * 2 / 3)
+        set_clock(clock, clock.now() + CALM.lease * 2 / 3)
         await desk.built.sweeper.sweep()
 
     ended = await slow_drain(desk, later)
@@ -188,7 +188,7 @@ async def test_the_hour_has_a_limit_for_a_person_and_environment(tmp_path: Path)
 
 async def test_time_is_a_visible_no(desk: Bench) -> None:
     change = await desk.plan(desk.person("olga", "operator"))
-    desk.built.changes.clock.at_least(change.draft.expires_at + 1)
+    set_clock(desk.built.changes.clock, change.draft.expires_at + 1)
     with pytest.raises(Conflict, match="expired"):
         await desk.approve(change, desk.person("amir", "approver"))
     await desk.built.sweeper.sweep()

@@ -17,7 +17,7 @@ from devops.changes.rollouts import Patience, Rollout, looked, template_of
 from devops.kinds import DEPLOYMENT
 from devops.ports import Manifest
 from tests.common.console.console_site import Site, form_token
-from tests.support.changing import PORTAL, PRODUCTION, Bench, bench
+from tests.support.changing import PORTAL, PRODUCTION, Bench, bench, set_clock
 from tests.support.clusters import until
 from tests.support.notified import SECRET, receiver
 from tests.support.operations import Served, ask, person, served
@@ -142,7 +142,7 @@ async def carried_out(desk: Bench, change: Change) -> Change:
 async def seen(desk: Bench, change: Change, looks: int = 1) -> Rollout:
     for _ in range(looks):
         await desk.built.watcher.look()
-        desk.built.changes.clock.at_least(desk.built.changes.clock.now() + 1.5)
+        set_clock(desk.built.changes.clock, desk.built.changes.clock.now() + 1.5)
     found = await desk.built.changes.rollouts.of(change.id)
     assert found is not None
     return found
@@ -248,7 +248,7 @@ async def test_two_processes_look_in_turns(tmp_path: Path) -> None:
         change = await done(desk, SetImage(container=PORTAL, image=GOOD))
         [(_, mine)] = await desk.built.watcher._rollouts.take(10)
         assert await other.built.watcher._rollouts.take(10) == []
-        other.built.changes.clock.at_least(desk.built.changes.clock.now() + 61)
+        set_clock(other.built.changes.clock, desk.built.changes.clock.now() + 61)
         await other.built.watcher.look()
         await desk.built.watcher._rollouts.keep(change, mine, mine)  # comes too late, and changes nothing
         found = await desk.built.changes.rollouts.of(change.id)
@@ -260,9 +260,9 @@ async def test_what_cannot_be_read_is_looked_at_again_and_not_for_ever(desk: Ben
     clock, store = desk.built.changes.clock, desk.built.watcher._rollouts
     desk.built.changes.targets.clear()
     assert (await seen(desk, change)).state == "progressing"
-    clock.at_least(clock.now() + 5)
+    set_clock(clock, clock.now() + 5)
     assert len(await store.take(10)) == 1, "its turn comes long before the lease of one look is over"
-    clock.at_least(clock.now() + 3600)
+    set_clock(clock, clock.now() + 3600)
     assert (await seen(desk, change)).state == "unwatched"
     assert await store.take(10) == []
 

@@ -12,6 +12,7 @@ from common.security.audit import tail
 from devops.changes.change import Change
 from devops.changes.cloud_operations import RebootInstance, StartInstance, StopInstance
 from devops.changes.operations import Operation
+from tests.support.changing import set_clock
 from tests.support.cloud import Account
 from tests.support.cloud_changes import CloudDesk, cloud_desk
 from tests.support.operations import Served, ask, person, served
@@ -276,7 +277,7 @@ async def test_an_answer_that_is_lost_is_found_out_and_nothing_is_sent_again(
     monkeypatch.setattr(AwsTarget, "replace", lost)
     change = await desk.bench.execute(change)
     assert change.state == "executing" and desk.account.desired()[0] == 9
-    desk.bench.built.changes.clock.at_least((change.lease_until or 0) + 1)
+    set_clock(desk.bench.built.changes.clock, (change.lease_until or 0) + 1)
     await desk.bench.built.sweeper.sweep()
     change = await desk.bench.again(change)
     assert change.state == "succeeded" and "It is as planned" in (change.outcome or "") and len(sent) == 1
@@ -289,7 +290,7 @@ async def test_what_became_something_else_meanwhile_is_not_known(desk: CloudDesk
     built, now = desk.bench.built, desk.bench.built.changes.clock.now()
     assert await built.store.claim(change, "a process that dies", now + 1, now)
     desk.account.client("ec2").modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "t3.large"})
-    built.changes.clock.at_least(now + 2)
+    set_clock(built.changes.clock, now + 2)
     await built.sweeper.sweep()
     assert (await desk.bench.again(change)).state == "unknown"
 

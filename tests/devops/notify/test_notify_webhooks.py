@@ -23,7 +23,7 @@ from devops.notify.notice import KINDS, Notice
 from devops.settings import DevopsSettings
 from tests.support.audit import until
 from tests.support.breaking_glass import AMIR, OLGA, WHY, scene
-from tests.support.changing import Bench, bench
+from tests.support.changing import Bench, bench, set_clock
 from tests.support.notified import SECRET, Receiver, receiver
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +86,7 @@ async def test_a_receiver_that_is_down_holds_nothing_up(tmp_path: Path) -> None:
         ids: set[str] = set()
         for _ in range(6):
             await desk.built.courier.carry(notifier)
-            desk.built.changes.clock.at_least(desk.built.changes.clock.now() + 3700)
+            set_clock(desk.built.changes.clock, desk.built.changes.clock.now() + 3700)
             ids |= {headers["webhook-id"] for headers, _ in receiving.requests}
         assert receiving.kinds == ["change.waiting", "change.approved", "change.executed"] and len(ids) == 3
         assert await desk.built.courier.carry(notifier) == 0
@@ -101,7 +101,7 @@ async def test_a_process_that_dies_after_the_delivery_delivers_again_with_the_sa
         await notifier.send(notice)
         # It dies here. Until its time is over nobody else takes it.
         assert await desk.built.courier.carry(notifier) == 0
-        other.built.changes.clock.at_least(desk.built.changes.clock.now() + 121)
+        set_clock(other.built.changes.clock, desk.built.changes.clock.now() + 121)
         outbox = other.built.courier._outbox
         [again] = await outbox.take("webhook", 10)
         assert again.id == notice.id and again.tries == 2
@@ -134,7 +134,7 @@ async def test_what_nobody_will_ever_take_is_given_up(tmp_path: Path) -> None:
         await desk.plan(desk.person("olga", "operator"))
         courier = desk.built.courier
         assert await courier.carry(courier.notifiers[0]) == 1
-        desk.built.changes.clock.at_least(desk.built.changes.clock.now() + 90_000)
+        set_clock(desk.built.changes.clock, desk.built.changes.clock.now() + 90_000)
         assert await courier.carry(courier.notifiers[0]) == 0
         assert (await desk.runtime.metrics.own()).decode().count('outcome="given_up"') >= 1
 
@@ -149,7 +149,7 @@ async def test_what_has_ended_is_forgotten_after_a_week_and_nothing_else(tmp_pat
         await outbox.sent(sent)
         await outbox.give_up(given_up, "nobody takes it")
         for days, left in ((6, 3), (8, 1)):
-            clock.at_least(waiting.at + days * 86_400)
+            set_clock(clock, waiting.at + days * 86_400)
             await outbox.prune()
             async with outbox._engine.connect() as connection:
                 rows = (await connection.execute(select(notices.c.id))).scalars().all()
