@@ -250,8 +250,7 @@ def diagnosis(facts: Facts, causes: list[Cause]) -> Diagnosis:
     workload = facts.workload
     warnings = [event for event in facts.events if event.type != "Normal"][:MAX_SHOWN_EVENTS]
     revisions = workload.revisions
-    ready = len(facts.pods) - len(facts.unready)
-    state = f"{ready} of {facts.wanted} replicas are ready"
+    state = f"{facts.ready} of {facts.wanted} replicas are ready"
     likely = f"likely cause: {causes[0].cause}" if causes else "no known cause was found"
     return Diagnosis(
         cluster=shown(workload.cluster),

@@ -1,6 +1,6 @@
 """What a pod's manifest says about its state, in the words of `kubectl get pods`."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from devops.ports import Manifest
@@ -16,6 +16,11 @@ def container_statuses(pod: Manifest) -> Iterator[dict[str, Any]]:
 def condition(item: Manifest, kind: str) -> dict[str, Any]:
     """The condition of this type, or an empty one."""
     return next((c for c in item.get("status", {}).get("conditions") or [] if c["type"] == kind), {})
+
+
+def is_owned(item: Manifest, owners: Collection[str]) -> bool:
+    """Whether one of these uids is that of an owner."""
+    return any(owner.get("uid") in owners for owner in item["metadata"].get("ownerReferences") or ())
 
 
 def pod_status(pod: Manifest) -> str:

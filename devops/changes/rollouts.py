@@ -8,7 +8,7 @@ from devops.changes.change import Draft
 from devops.changes.digest import digest_of
 from devops.changes.manifests import mark_of
 from devops.changes.operations import REVISION, revision_of
-from devops.pods import condition, container_statuses
+from devops.pods import condition, container_statuses, is_owned
 from devops.ports import Manifest
 
 TOOLS = frozenset({"set_image", "restart_workload", "rollback_workload", "apply_manifest"})
@@ -124,7 +124,7 @@ def _counted(rollout: Rollout, live: Manifest, replica_sets: Sequence[Manifest])
 def _newest(live: Manifest, replica_sets: Sequence[Manifest]) -> Manifest | None:
     """The ReplicaSet of the current revision, once there is one."""
     uid, revision = live["metadata"]["uid"], str((live["metadata"].get("annotations") or {}).get(REVISION, ""))
-    owned = [each for each in replica_sets if _is_owner(uid, each) and str(revision_of(each)) == revision]
+    owned = [each for each in replica_sets if is_owned(each, [uid]) and str(revision_of(each)) == revision]
     return owned[0] if owned and _observed(live) else None
 
 
@@ -152,7 +152,7 @@ def _trouble(
         return ""
     uid = newest["metadata"]["uid"] if newest else ""
     for pod in pods:
-        if _is_owner(uid, pod) and (reason := _failing(pod)):
+        if is_owned(pod, [uid]) and (reason := _failing(pod)):
             return reason
     if condition(live, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return "The cluster's own deadline for progress is over."
@@ -173,7 +173,3 @@ def _failing(pod: Manifest) -> str:
         if restarts >= CRASHES and not status.get("ready"):
             return f"Container {status['name']} crashes: {restarts} restarts."
     return ""
-
-
-def _is_owner(uid: str, item: Manifest) -> bool:
-    return any(owner.get("uid") == uid for owner in item["metadata"].get("ownerReferences") or ())

@@ -38,8 +38,8 @@ class Facts:
     @property
     def wanted(self) -> int:
         """Replicas that there should be."""
-        if self.workload.kind.name == "DaemonSet":
-            return int(self.workload.item.get("status", {}).get("desiredNumberScheduled") or 0)
+        if self._is_on_each_node:
+            return self._counted("desiredNumberScheduled")
         replicas = self.workload.item["spec"].get("replicas")
         return 1 if replicas is None else int(replicas)
 
@@ -49,10 +49,28 @@ class Facts:
         return [pod for pod in self.pods if not is_ready(pod)]
 
     @property
+    def ready(self) -> int:
+        """Replicas that serve, as the cluster counts them: `pods` may be only some."""
+        return self._counted("numberReady" if self._is_on_each_node else "readyReplicas")
+
+    @property
     def healthy(self) -> bool:
-        """All replicas are there, ready, and of the newest revision."""
-        updated = self.workload.item.get("status", {}).get("updatedReplicas", self.wanted)
-        return not self.unready and len(self.pods) == self.wanted and int(updated) >= self.wanted
+        """All replicas are there, ready, and of the newest revision, by the cluster's numbers for this very spec."""
+        is_seen = self._counted("observedGeneration") >= int(self.workload.item["metadata"].get("generation") or 0)
+        there = self._counted("currentNumberScheduled" if self._is_on_each_node else "replicas")
+        return is_seen and there == self.ready == self.wanted and self._updated >= self.wanted
+
+    @property
+    def _updated(self) -> int:
+        # Deployments leave a 0 out; the others leave it out where nothing is being updated.
+        return self._counted("updatedReplicas", 0 if self.workload.kind.name == "Deployment" else self.wanted)
+
+    @property
+    def _is_on_each_node(self) -> bool:
+        return self.workload.kind.name == "DaemonSet"
+
+    def _counted(self, name: str, default: int = 0) -> int:
+        return int(self.workload.item.get("status", {}).get(name) or default)
 
     def failing(self) -> Iterator[tuple[Manifest, dict[str, Any]]]:
         """Containers that are not ready, with their pods."""

@@ -1,24 +1,26 @@
 """Collects everything about a workload in one go, and is content with what it gets."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from common.errors import AppError
 from common.security.principal import Principal
 from devops.alerts import Alerts
-from devops.details import Details, Workload
+from devops.details import Details
 from devops.diagnosis.facts import Facts
 from devops.events import Event, event_of
-from devops.kinds import EVENT, NODE, POD, QUOTA
+from devops.kinds import EVENT, NODE, POD, QUOTA, Kind
 from devops.logs import Line, Logs
-from devops.pods import container_statuses, is_ready
+from devops.pods import container_statuses, is_owned, is_ready
 from devops.ports import Cluster, LogQuery, Manifest, Query
 
 T = TypeVar("T")
-MAX_PODS = 100
+POD_PAGE, POD_PAGES = 100, 5
+EVENT_PAGE, EVENT_PAGES = 500, 20
+"""Objects that are looked at; of what is beyond them `missing` tells."""
 MAX_FAILING = 3
-MAX_EVENTS = 500
 LOG_LINES = 30
 MAX_NODES = 20
 
@@ -37,17 +39,20 @@ class Gatherer:
         """Raises NotFound for a workload that is not there."""
         workload = await self._details.workload(principal, cluster_name, namespace, name, kind)
         cluster, missing = workload.cluster, list[str]()
-        pods, events, quotas = await asyncio.gather(
-            _or(missing, "pods", _objects(cluster.objects(POD, Query(namespace, workload.labels, limit=MAX_PODS)))),
-            _or(missing, "events", _objects(cluster.objects(EVENT, Query(namespace, limit=MAX_EVENTS)))),
-            _or(missing, "quotas", _objects(cluster.objects(QUOTA, Query(namespace)))),
+        owners = {item["metadata"]["uid"] for item in (workload.item, *workload.replica_sets)}
+        own = Query(namespace, workload.labels, limit=POD_PAGE)
+        pods, quotas = await asyncio.gather(
+            _all(missing, "pods", cluster, POD, own, POD_PAGES, lambda pod: is_owned(pod, owners)),
+            _all(missing, "quotas", cluster, QUOTA, Query(namespace)),
         )
-        logs, nodes, alerts = await asyncio.gather(
+        uids = owners | {pod["metadata"]["uid"] for pod in pods}
+        events, logs, nodes, alerts = await asyncio.gather(
+            _events(missing, cluster, namespace, uids),
             self._last_lines(cluster, namespace, pods, missing),
             _nodes(cluster, pods, missing),
             _or(missing, "alerts", self._alerts.about(principal, workload, pods)),
         )
-        return Facts(workload, pods, _about(workload, pods, events), logs, quotas, nodes, alerts, missing)
+        return Facts(workload, pods, events, logs, quotas, nodes, alerts, missing)
 
     async def _last_lines(
         self, cluster: Cluster, namespace: str, pods: Sequence[Manifest], missing: list[str]
@@ -71,10 +76,38 @@ async def _lines(logs: Logs, cluster: Cluster, queries: Sequence[LogQuery]) -> S
     return (await logs.lines(cluster, queries))[0] if queries else []
 
 
-async def _objects(asked: Awaitable[object]) -> Sequence[Manifest]:
-    page = await asked
-    items: Sequence[Manifest] = page.items  # type: ignore[attr-defined]
-    return items
+async def _all(
+    missing: list[str],
+    what: str,
+    cluster: Cluster,
+    kind: Kind,
+    query: Query,
+    pages: int = 1,
+    wanted: Callable[[Manifest], bool] = lambda item: True,
+) -> Sequence[Manifest]:
+    """What is wanted of the first pages, and a note if there are more or if they could not be read."""
+
+    async def read() -> Sequence[Manifest]:
+        found: list[Manifest] = []
+        token: str | None = None
+        for _ in range(pages):
+            page = await cluster.objects(kind, replace(query, token=token))
+            found += filter(wanted, page.items)
+            if (token := page.token) is None:
+                return found
+        missing.append(f"{what}: there are more than the first {pages * query.limit}")
+        return found
+
+    return await _or(missing, what, read())
+
+
+async def _events(missing: list[str], cluster: Cluster, namespace: str, uids: Collection[str]) -> list[Event]:
+    """About these objects, newest first. The API keeps events in the order of their names, so all are looked at."""
+    query = Query(namespace, limit=EVENT_PAGE)
+    own = await _all(
+        missing, "events", cluster, EVENT, query, EVENT_PAGES, lambda item: item["involvedObject"].get("uid") in uids
+    )
+    return sorted(map(event_of, own), key=lambda event: (event.time, event.id), reverse=True)
 
 
 async def _or(missing: list[str], what: str, asked: Awaitable[Sequence[T]]) -> Sequence[T]:
@@ -94,10 +127,3 @@ async def _nodes(cluster: Cluster, pods: Sequence[Manifest], missing: list[str])
 
     found = await asyncio.gather(*(_or(missing, f"node {name}", one(name)) for name in names))
     return {item["metadata"]["name"]: item for items in found for item in items}
-
-
-def _about(workload: Workload, pods: Sequence[Manifest], events: Sequence[Manifest]) -> list[Event]:
-    """Events of the workload, its ReplicaSets and its pods, newest first."""
-    uids = {item["metadata"]["uid"] for item in (workload.item, *workload.replica_sets, *pods)}
-    own = [event_of(item) for item in events if item["involvedObject"].get("uid") in uids]
-    return sorted(own, key=lambda event: (event.time, event.id), reverse=True)
