@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from common.cache.cache import Cache
-from common.errors import AppError, Conflict, DeadlineExceeded, InvalidInput, NotFound, Unavailable
+from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound
 from common.security.principal import Principal
 from support_hub.ports import Crm, NewTicket, TicketChange, Writes
 from support_hub.records import Comment, Conversation, Reference, Ticket
@@ -21,7 +22,10 @@ BUSY_SECONDS = 60.0
 SKEW = timedelta(seconds=60)
 """Between the platforms' clocks and ours."""
 TRIES = 3
+REFUSALS = (InvalidInput, NotFound, Denied, Conflict)
+"""After any other failure a write may have been done all the same."""
 TICKET, COMMENT = TypeAdapter(Ticket), TypeAdapter(Comment)
+Do = Callable[[], Awaitable[dict[str, Any]]]
 Look = Callable[[datetime], Awaitable[dict[str, Any] | None]]
 
 
@@ -60,17 +64,15 @@ class Tickets:
             mine = [each for each in said if each.text.split() == text.split() and each.at >= since - SKEW]
             return _dump(COMMENT, mine[-1]) if mine else None
 
-        async def do() -> dict[str, Any]:
-            for _ in range(TRIES - 1):
-                began, seen = datetime.now(UTC), (await crm.conversation(reference.id)).ticket.updated_at
-                try:
-                    return _dump(COMMENT, await crm.add_comment(reference.id, text, public, seen))
-                except Conflict:
-                    # Somebody else was faster; or it was we, and only the answer was lost.
-                    if said := await look(began):
-                        return said
+        async def say() -> dict[str, Any]:
             seen = (await crm.conversation(reference.id)).ticket.updated_at
             return _dump(COMMENT, await crm.add_comment(reference.id, text, public, seen))
+
+        async def do() -> dict[str, Any]:
+            for _ in range(TRIES - 1):
+                with suppress(Conflict):
+                    return await _or_done(say, look)
+            return await _or_done(say, look)
 
         result = await self._once(_name(who, key), ["comment", str(reference), text, public], do, look)
         await self._cache.invalidate_tags(record_tag(reference))
@@ -86,17 +88,20 @@ class Tickets:
 
         async def look(since: datetime) -> dict[str, Any] | None:
             ticket = (await crm.conversation(reference.id)).ticket
-            is_so = all(getattr(ticket, field) == value for field, value in wanted.items())
+            is_so = ticket.updated_at >= since - SKEW and all(_is(ticket, *each) for each in wanted.items())
             return _dump(TICKET, ticket) if is_so else None
 
-        async def do() -> dict[str, Any]:
+        async def change_it() -> dict[str, Any]:
             return _dump(TICKET, await crm.update_ticket(reference.id, change, seen))
+
+        async def do() -> dict[str, Any]:
+            return await _or_done(change_it, look)
 
         result = await self._once(_name(who, key), ["update", str(reference), wanted, seen.isoformat()], do, look)
         await self._cache.invalidate_tags(record_tag(reference))
         return TICKET.validate_python(result)
 
-    async def _once(self, name: str, asked: Any, do: Callable[[], Awaitable[dict[str, Any]]], look: Look | None) -> Any:
+    async def _once(self, name: str, asked: Any, do: Do, look: Look | None) -> Any:
         digest = _hash(asked)
         begun = await self._writes.begin(name, digest, datetime.now(UTC) + timedelta(seconds=BUSY_SECONDS))
         if begun.digest != digest:
@@ -105,13 +110,14 @@ class Tickets:
             return begun.result
         if not begun.is_mine:
             raise Conflict("The same change is under way.", "Repeat it later with the same key.", BUSY_SECONDS)
+        done, was_undone = None, begun.is_first
         try:
-            result = (await look(begun.began_at) if look and not begun.is_first else None) or await do()
-        except (Unavailable, DeadlineExceeded):
-            await self._writes.release(name)
-            raise
-        except AppError:
-            await self._writes.forget(name)
+            if look and not begun.is_first:
+                done, was_undone = await look(begun.began_at), True
+            result = done or await do()
+        except AppError as error:
+            is_undone = was_undone and isinstance(error, REFUSALS)
+            await (self._writes.forget if is_undone else self._writes.release)(name)
             raise
         await self._writes.finish(name, result)
         return result
@@ -120,6 +126,22 @@ class Tickets:
         if source not in self._crms:
             raise NotFound(f"There is no platform {source}.", f"There are: {', '.join(self._crms)}.")
         return self._crms[source]
+
+
+async def _or_done(write: Do, look: Look) -> dict[str, Any]:
+    began = datetime.now(UTC)
+    try:
+        return await write()
+    except Conflict:
+        # Somebody else was faster; or it was we, and only the answer was lost.
+        if done := await look(began):
+            return done
+        raise
+
+
+def _is(ticket: Ticket, field: str, value: str) -> bool:
+    """Salesforce and HubSpot know one end: what was solved there is closed."""
+    return getattr(ticket, field) in ((value, "closed") if value == "solved" else (value,))
 
 
 def _name(who: Principal, key: str) -> str:

@@ -42,6 +42,15 @@ class Api:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             raise self.not_as_documented() from None
 
+    @contextmanager
+    def reading_back(self) -> Iterator[None]:
+        """Reads what was written. It was done, so that a failure is no refusal: Unavailable."""
+        try:
+            yield
+        except AppError as error:
+            text = f"{self._title} has taken the change, but does not show it."
+            raise Unavailable(text, "Repeat the call with the same key.", error.retry_after) from None
+
     def not_as_documented(self) -> AppError:
         """For an answer that cannot be believed."""
         return Unavailable(f"{self._title} sent an answer that is not as documented.", "Try again later.")

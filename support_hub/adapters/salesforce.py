@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from common.errors import AppError, Conflict, NotFound, RateLimited
@@ -121,17 +121,14 @@ class Salesforce:
         made = await self._api.send(Request("PATCH", target, body=body, repeatable=True))
         with self._api.reading():
             number = made["id"]
-        return (await self.conversation(number)).ticket
+        with self._api.reading_back():
+            return (await self.conversation(number)).ticket
 
     async def add_comment(self, ticket_id: str, text: str, public: bool, seen: datetime) -> Comment:
         await self._check_unchanged(ticket_id, seen)
         body = {"ParentId": ticket_id, "CommentBody": text, "IsPublished": public}
-        made = await self._api.send(Request("POST", f"{DATA}/sobjects/CaseComment", body=body))
-        with self._api.reading():
-            where = soql.literal(made["id"])
-        found = await self._query(soql.select("CaseComment", COMMENT, f"Id = {where}"))
-        with self._api.reading():
-            return records.comment(found[0])
+        await self._api.send(Request("POST", f"{DATA}/sobjects/CaseComment", body=body))
+        return Comment(datetime.now(UTC), "", text, public)
 
     async def update_ticket(self, ticket_id: str, change: TicketChange, seen: datetime) -> Ticket:
         await self._check_unchanged(ticket_id, seen)
@@ -143,7 +140,8 @@ class Salesforce:
         if change.subject:
             body["Subject"] = change.subject
         await self._api.send(Request("PATCH", f"{DATA}/sobjects/Case/{path(ticket_id)}", body=body, repeatable=True))
-        return (await self.conversation(ticket_id)).ticket
+        with self._api.reading_back():
+            return (await self.conversation(ticket_id)).ticket
 
     async def close(self) -> None:
         await self._api.close()

@@ -43,10 +43,11 @@ class SqlWrites:
                 await connection.execute(fresh)
             return Begun(digest, now, is_first=True, is_mine=True)
         except IntegrityError:
-            return await self._take_over(name, busy_until, now)
+            return await self._take_over(name, digest, busy_until, now)
 
-    async def _take_over(self, name: str, busy_until: datetime, now: datetime) -> Begun:
-        mine = writes.c.name == name, writes.c.result.is_(None), writes.c.busy_until < now
+    async def _take_over(self, name: str, digest: str, busy_until: datetime, now: datetime) -> Begun:
+        same = writes.c.name == name, writes.c.digest == digest
+        mine = *same, writes.c.result.is_(None), writes.c.busy_until < now
         async with self._transaction() as connection:
             taken = await connection.execute(update(writes).where(*mine).values(busy_until=busy_until))
             row = (await connection.execute(select(writes).where(writes.c.name == name))).one()

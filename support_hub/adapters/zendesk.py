@@ -128,7 +128,7 @@ class Zendesk:
     async def update_ticket(self, ticket_id: str, change: TicketChange, seen: datetime) -> Ticket:
         wanted: dict[str, Any] = {"status": change.status, "priority": change.priority, "subject": change.subject}
         made = await self._write(ticket_id, {name: value for name, value in wanted.items() if value}, seen)
-        with self._api.reading():
+        with self._api.reading_back(), self._api.reading():
             raw = made["ticket"]
             users = await self._users([raw["requester_id"]])
             return self._ticket(raw, {number: (user["email"] or "").lower() for number, user in users.items()})

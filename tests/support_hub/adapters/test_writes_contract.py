@@ -34,6 +34,7 @@ async def test_what_is_not_known_is_taken_over_and_what_was_refused_begins_anew(
     writes = SqlWrites(database.primary, KEYS)
     first = await writes.begin("one", "digest", later())
     await writes.release("one")
+    assert not (await writes.begin("one", "another digest", later())).is_mine
     second = await writes.begin("one", "digest", later())
     assert (second.is_mine, second.is_first, second.began_at) == (True, False, first.began_at)
     assert not (await writes.begin("one", "digest", later())).is_mine
