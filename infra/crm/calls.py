@@ -21,6 +21,8 @@ class Call:
     base_url: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
+    search_delay: float = 0.0
+    """What was made within these last seconds is not yet found by a search."""
 
 
 @dataclass(frozen=True, slots=True)

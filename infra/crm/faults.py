@@ -20,6 +20,7 @@ Kind = Literal[
     "expired_token",
     "reset",
     "hang",
+    "late_search",
 ]
 
 
@@ -33,7 +34,7 @@ class Fault(BaseModel):
     count: int | None = Field(None, ge=1)
     path: str = "*"
     method: str = "*"
-    seconds: float = Field(0.0, ge=0, le=3600, description="latency and hang: how long; hang without it: until you go")
+    seconds: float = Field(0.0, ge=0, le=3600, description="how long; hang without it: until you go")
     jitter: float = Field(0.0, ge=0, le=60, description="latency: up to so many seconds more")
     status: Literal[500, 502, 503, 504] = 503
     retry_after: float = Field(1.0, ge=0, le=3600)

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -66,7 +67,9 @@ class Simulator:
         faults = self.switch.draw(call)
         for fault in faults:
             self.counters.fault(fault.kind)
-            if fault.kind == "latency":
+            if fault.kind == "late_search":
+                call = replace(call, search_delay=fault.seconds)
+            elif fault.kind == "latency":
                 await asyncio.sleep(self.switch.delay(fault))
             elif fault.kind == "hang":
                 await _hang(request, fault.seconds)

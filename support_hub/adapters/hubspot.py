@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from common.errors import Conflict, NotFound, RateLimited
+from common.errors import Conflict, InvalidInput, NotFound, RateLimited
 from common.http.client import Request, ResilientClient
 from common.http.guard import path
 from common.resilience.deadline import remaining
@@ -27,7 +27,8 @@ PRIORITIES = {"low": "LOW", "normal": "MEDIUM", "high": "HIGH", "urgent": "URGEN
 TO_CONTACT, TO_TICKET = 16, 228
 """Association types of HubSpot: ticket to contact, note to ticket."""
 KEY = "external_reference"
-"""Custom property of tickets that makes creation safe to repeat."""
+"""Custom property of tickets with unique values. HubSpot's upsert by it would take no associations, and undo what was
+changed since the first time."""
 
 
 class HubSpot:
@@ -107,10 +108,8 @@ class HubSpot:
             return Conversation(records.ticket(raw, requester), raw["properties"]["content"] or "", tuple(said))
 
     async def create_ticket(self, new: NewTicket) -> Ticket:
-        made = {"filterGroups": [{"filters": [queries.compared(KEY, "EQ", new.key)]}]}
-        known = self._tickets(await self._search("tickets", made, 1, 0))
-        if known:
-            return known[0]
+        if known := await self._made(new):
+            return known
         people = await self.find_people(Contact(email=new.requester))
         properties = {
             "subject": new.subject,
@@ -120,7 +119,13 @@ class HubSpot:
             KEY: new.key,
         }
         body = {"properties": properties, "associations": [_join(person.reference.id, TO_CONTACT) for person in people]}
-        raw = await self._api.send(Request("POST", f"{OBJECTS}/tickets", body=body))
+        try:
+            raw = await self._api.send(Request("POST", f"{OBJECTS}/tickets", body=body))
+        except (Conflict, InvalidInput):
+            # A key stands in one ticket: a request that was given up may have made it meanwhile.
+            if known := await self._made(new):
+                return known
+            raise
         with self._api.reading():
             return records.ticket(raw, new.requester)
 
@@ -147,6 +152,16 @@ class HubSpot:
         raw = await self._api.send(request)
         with self._api.reading():
             return records.ticket(raw)
+
+    async def _made(self, new: NewTicket) -> Ticket | None:
+        """The ticket with this key. A search would not see a new one: by a property with unique values it is read."""
+        names = ",".join(records.TICKET)
+        try:
+            raw = await self._api.get(f"{OBJECTS}/tickets/{path(new.key)}", idProperty=KEY, properties=names)
+        except NotFound:
+            return None
+        with self._api.reading():
+            return records.ticket(raw, new.requester)
 
     async def close(self) -> None:
         await self._api.close()

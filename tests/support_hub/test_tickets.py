@@ -18,14 +18,15 @@ from common.settings import load_settings
 from infra.crm.seed.world import make_world
 from support_hub.adapters.platforms import build_crms
 from support_hub.adapters.sql_writes import SqlWrites
-from support_hub.ports import Crm, NewTicket, TicketChange
+from support_hub.ports import Contact, Crm, NewTicket, TicketChange
 from support_hub.records import Reference
 from support_hub.settings import SupportSettings
 from support_hub.tickets import Tickets
 from tests.support.crm import RunningSuite
-from tests.support.hub import environment, fault, person, settings_of
+from tests.support.hub import environment, person, settings_of
 from tests.support_hub.adapters.conftest import KEYS, opened
 
+MIREK = "mirek.dvorak@marlowdairies.example"
 TICKETS = {each.platform: each for each in make_world().tickets if each.status == "open"}
 Process = Callable[[str], AbstractAsyncContextManager[tuple[Tickets, Crm]]]
 
@@ -87,19 +88,30 @@ async def test_a_change_that_cannot_be_read_back_is_looked_for(
     assert await update() in (status, "closed")
 
 
-async def test_a_creation_that_was_not_answered_is_not_forgotten_by_a_later_refusal(
-    crm: RunningSuite, process: Process
+@pytest.mark.parametrize(
+    ("name", "method", "path"),
+    [
+        ("salesforce", "PATCH", "/services/data/*/sobjects/Case/*"),
+        ("hubspot", "POST", "/crm/v3/objects/tickets"),
+        ("zendesk", "POST", "/api/v2/tickets"),
+    ],
+)
+async def test_a_creation_whose_answer_is_lost_makes_one_ticket(
+    crm: RunningSuite, process: Process, name: str, method: str, path: str
 ) -> None:
-    new = NewTicket("key-0003", "mirek.dvorak@marlowdairies.example", "Lost", "Since Monday")
-    async with process("zendesk") as (tickets, _platform):
-        await fault(crm, "zendesk", kind="broken_json", method="POST", path="/api/v2/tickets*")
+    lost = {"kind": "broken_json", "count": 1, "method": method, "path": path}
+    await asyncio.to_thread(crm.control, name, "faults", [lost, {"kind": "late_search", "seconds": 600}])
+    new = NewTicket("key-0003", MIREK, "Lost", "Since Monday")
+    async with process(name) as (tickets, platform):
+        before = await platform.tickets_of(await platform.find_people(Contact(email=MIREK)), 100)
         with pytest.raises(Unavailable):
-            await tickets.create(person(), "zendesk", new)
-        await fault(crm, "zendesk", kind="latency")
+            await tickets.create(person(), name, new)
         with pytest.raises(Conflict, match="another change"):
-            await tickets.create(person(), "zendesk", NewTicket(new.key, new.requester, "Other", "Text"))
-        made = await tickets.create(person(), "zendesk", new)
-    assert made.subject == "Lost"
+            await tickets.create(person(), name, NewTicket(new.key, MIREK, "Other", "Text"))
+        made = await tickets.create(person(), name, new)
+        after = await platform.tickets_of(await platform.find_people(Contact(email=MIREK)), 100)
+    assert {each.reference for each in after} - {each.reference for each in before} == {made.reference}
+    assert len(after) == len(before) + 1 and made.subject == "Lost" and made.requester == MIREK
 
 
 async def test_what_was_refused_may_be_corrected_under_the_same_key(crm: RunningSuite, process: Process) -> None:

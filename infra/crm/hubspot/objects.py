@@ -12,6 +12,8 @@ from infra.crm.hubspot.store import HubSpotStore, Record
 from infra.crm.platform import Platform
 
 MAX_LIST, MAX_BATCH = 100, 100
+UNIQUE = {"contacts": ("email",), "tickets": ("external_reference",)}
+"""Properties by which a record can be read; one of tickets is made so by the portal's administrator."""
 READ_ONLY = ("hs_object_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate")
 
 
@@ -100,9 +102,9 @@ class Objects:
 
     def _lookup(self, kind: ObjectType, number: str, by: str | None) -> Record | None:
         if by not in (None, "hs_object_id"):
-            if (kind.name, by) != ("contacts", "email"):
+            if by not in UNIQUE.get(kind.name, ()):
                 raise validation(f"{by} is not a unique identifier property of {kind.name}")
-            number = self._store.by_email(number) or ""
+            number = self._store.by_unique(by, number) or ""
         return self._store.objects[kind.name].get(number)
 
     def _find(self, kind: ObjectType, number: str, by: str | None) -> Record:
@@ -142,6 +144,8 @@ class Objects:
             taken = self._store.by_email(str(value))
             if taken and taken != number:
                 raise conflict(taken)
+        if name == "external_reference" and value and self._store.by_unique(name, str(value)) not in (None, number):
+            raise bad_properties(name, f"{value} is the value of another ticket", "CONFLICTING_UNIQUE_VALUE")
         if name == "hs_pipeline_stage" and str(value) not in PIPELINE["0"]:
             raise bad_properties(name, f"{value} is not a valid pipeline stage", "INVALID_OPTION")
         if name == "hs_ticket_priority" and value and value not in PRIORITIES:

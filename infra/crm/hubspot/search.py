@@ -5,10 +5,11 @@ developers.hubspot.com, "Search the CRM": at most 5 groups of 6 filters, 18 filt
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from infra.crm.calls import Call, json_object, objects_in
-from infra.crm.clock import parse_time
+from infra.crm.clock import hubspot_time, now, parse_time
 from infra.crm.hubspot.errors import validation
 from infra.crm.hubspot.schema import BY_NAME, DATES, NUMBERS, ObjectType
 from infra.crm.hubspot.store import HubSpotStore, Record
@@ -36,7 +37,11 @@ def search(store: HubSpotStore, kind: ObjectType, call: Call) -> tuple[list[Reco
     query = str(body.get("query") or "")
     if len(query) > MAX_QUERY:
         raise validation(f"query may have at most {MAX_QUERY} characters")
-    found = [record for record in store.objects[kind.name].values() if not tests or any(test(record) for test in tests)]
+    known = list(store.objects[kind.name].values())
+    if call.search_delay:
+        seen = hubspot_time(now() - timedelta(seconds=call.search_delay))
+        known = [record for record in known if record["createdAt"] <= seen]
+    found = [record for record in known if not tests or any(test(record) for test in tests)]
     for word in re.findall(r"\S+", query):
         found = [record for record in found if contains(store.text(kind, record), f"{word}*")]
     _sort(kind, found, body.get("sorts"))

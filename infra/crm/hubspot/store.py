@@ -57,6 +57,13 @@ class HubSpotStore:
         """Id of the contact with this main e-mail."""
         return self._emails.get(email.casefold())
 
+    def by_unique(self, name: str, value: str) -> str | None:
+        """Id of the record with this value of a unique property."""
+        if name == "email":
+            return self.by_email(value)
+        tickets = self.objects["tickets"].values()
+        return next((each["id"] for each in reversed(tickets) if each["properties"].get(name) == value), None)
+
     def renamed(self, old: str | None, new: str | None, number: str) -> None:
         """A contact's e-mail was changed."""
         if old and self._emails.get(old.casefold()) == number:

@@ -129,6 +129,24 @@ def test_an_email_belongs_to_one_contact(crm: RunningSuite, hubspot: HubSpot) ->
     assert answer.status_code == 409 and contact.id in answer.json()["message"]
 
 
+def test_a_unique_property_belongs_to_one_ticket_by_which_it_is_read(crm: RunningSuite, hubspot: HubSpot) -> None:
+    api, properties = hubspot.crm.tickets.basic_api, {"hs_pipeline_stage": "1", "external_reference": "first"}
+    made = api.create(SimplePublicObjectInputForCreate(properties=properties, associations=[]))
+    assert api.get_by_id("first", id_property="external_reference").id == made.id
+    answer = raw(crm, "POST", "/crm/v3/objects/tickets", json={"properties": properties})
+    assert answer.status_code == 400 and "CONFLICTING_UNIQUE_VALUE" in answer.json()["message"]
+
+
+def test_a_search_may_see_what_is_new_only_later(crm: RunningSuite, hubspot: HubSpot) -> None:
+    properties = {"hs_pipeline_stage": "1", "external_reference": "second"}
+    hubspot.crm.tickets.basic_api.create(SimplePublicObjectInputForCreate(properties=properties, associations=[]))
+    mine = [{"filters": [{"propertyName": "external_reference", "operator": "EQ", "value": "second"}]}]
+    search = hubspot.crm.tickets.search_api.do_search
+    assert search(TicketSearch(filter_groups=mine)).total == 1
+    crm.control("hubspot", "faults", [{"kind": "late_search", "seconds": 600}])
+    assert search(TicketSearch(filter_groups=mine)).total == 0
+
+
 def test_limits_are_told_in_headers_and_by_429(crm: RunningSuite) -> None:
     crm.control(
         "hubspot", "limits", {"search": {"requests": 5, "seconds": 60}, "rolling": {"requests": 3, "seconds": 60}}
