@@ -119,7 +119,7 @@ def add_writing_tools(server: FastMCP[Any], hub: SupportHub) -> None:
         ticket_id: arg.TicketId,
         text: Text,
         key: Key,
-        public: Annotated[bool, Field(description="true: the customer sees it")] = False,
+        public: Annotated[bool, Field(description="true: the customer sees it; refused in HubSpot")] = False,
     ) -> CommentEntry:
         """Add a comment to a ticket, for colleagues unless `public`."""
         principal = current_principal.get()

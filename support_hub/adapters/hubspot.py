@@ -130,6 +130,11 @@ class HubSpot:
             return records.ticket(raw, new.requester)
 
     async def add_comment(self, ticket_id: str, text: str, public: bool, seen: datetime) -> Comment:
+        if public:
+            raise InvalidInput(
+                "Customers do not see HubSpot's notes.",
+                "Answer in HubSpot, or comment with public=false.",
+            )
         await self._check_unchanged(ticket_id, seen)
         properties = {"hs_note_body": escape(text).replace("\n", "<br>"), "hs_timestamp": _iso(datetime.now(UTC))}
         body = {"properties": properties, "associations": [_join(ticket_id, TO_TICKET)]}

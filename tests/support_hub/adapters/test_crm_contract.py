@@ -157,6 +157,18 @@ async def test_writing(platform: Crm) -> None:
     assert changed.status in ("closed", "solved")
 
 
+async def test_a_comment_for_customers_is_seen_by_them_or_refused(platform: Crm) -> None:
+    number = next(ticket.record_id for ticket in seeds(platform.name) if ticket.status == "open")
+    before = await platform.conversation(number)
+    say = platform.add_comment(number, "Your refund is on its way.", True, before.ticket.updated_at)
+    if platform.name == "hubspot":
+        with pytest.raises(InvalidInput, match="Customers do not see"):
+            await say
+        assert await platform.conversation(number) == before
+    else:
+        assert (await say).public and (await platform.conversation(number)).comments[-1].public
+
+
 HOSTILE = (
     "' OR Name != '", '" type:user', "\\' OR ''='", "}{", "-foo", "*:*", "status:open OR", "AND OR NOT", "%_%",
     "\x00ab", "x) LIMIT 2000", "\\", '"', "{[(", "a" * 180,
