@@ -4,7 +4,7 @@ Zendesk Support search reference: values in double quotes are literal, but canno
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from common.errors import InvalidInput
 from support_hub.ports import TicketQuery
@@ -38,7 +38,7 @@ def words(text: str) -> list[str]:
 
 def timestamp(moment: datetime) -> str:
     """2026-10-20T08:00:00Z."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def people_query(conditions: Iterable[tuple[str, str]], text: str = "") -> str:

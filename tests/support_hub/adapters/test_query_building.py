@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -134,6 +135,11 @@ def test_a_hubspot_search_keeps_its_shape(text: str, contacts: list[str]) -> Non
     assert [each["propertyName"] for each in filters] == [*names, "hs_lastmodifieddate", "hs_lastmodifieddate"]
     assert all(set(each) <= {"propertyName", "operator", "value", "values"} for each in filters)
     assert not contacts or filters[1]["values"] == contacts
+
+
+@pytest.mark.parametrize("write", [soql.time, zendesk.timestamp, hubspot.milliseconds])
+def test_a_time_of_another_zone_is_written_as_the_same_moment(write: Callable[[datetime], str]) -> None:
+    assert write(MOMENT.astimezone(timezone(timedelta(hours=2)))) == write(MOMENT)
 
 
 @pytest.mark.parametrize("name", ["salesforce", "hubspot", "zendesk"])
