@@ -112,7 +112,7 @@ class Customer360(BaseModel):
     conflicts: list[Conflict] = Field(description="fields that sources disagree about")
     records: list[Record]
     sources: dict[str, SourceState]
-    complete: bool = Field(description="false: at least one source did not answer; say so")
+    complete: bool = Field(description="false: a source did not answer, or has more than is shown; say so")
     tickets: list[TicketEntry] = Field(description="last updated first")
     orders: list[OrderEntry] = Field(description="newest first")
     profile: ProfileAnswer | None

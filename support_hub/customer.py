@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import time
 from typing import Protocol
 
@@ -13,6 +14,10 @@ from support_hub.ports import Contact
 from support_hub.records import Order, Person, Profile, Reference, Ticket
 from support_hub.source_health import SourceHealth
 
+LINKS = "merges"
+"""Stands among the sources only if it did not answer."""
+LINK_SECONDS = 1.0
+"""For the look-up of merges: an answer must not wait for it as long as for a source."""
 Question = Callable[[], Awaitable[Read["View"]]]
 
 
@@ -24,6 +29,8 @@ class View:
     tickets: tuple[Ticket, ...] = ()
     orders: tuple[Order, ...] = ()
     profile: Profile | None = None
+    truncated: bool = False
+    """There may be older tickets or orders."""
 
     @property
     def is_empty(self) -> bool:
@@ -43,8 +50,8 @@ class Customer:
 
     @property
     def complete(self) -> bool:
-        """Whether every source answered."""
-        return all(arrived.state in ("ok", "not_found", "stale") for arrived in self.sources.values())
+        """Whether every source answered with all that it has."""
+        return all(each.answered and not (each.value and each.value.truncated) for each in self.sources.values())
 
 
 class Source(Protocol):
@@ -59,8 +66,8 @@ class Source(Protocol):
 class Links(Protocol):
     """Records that people have merged, see merges.py."""
 
-    async def linked(self, references: Iterable[Reference]) -> Sequence[Reference]:
-        """The other records of the same customer; raises nothing."""
+    async def linked(self, references: Iterable[Reference]) -> Read[list[Reference]]:
+        """The other records of the same customer. Raises what `common.errors` has."""
 
 
 class Customers:
@@ -97,9 +104,13 @@ class Customers:
     async def _with_merged(self, arrived: dict[str, Arrived[View]], asked: set[str]) -> dict[str, Arrived[View]]:
         """With the records that people have merged with these, and with what all sources know by their addresses."""
         references = {person.reference for view in _views(arrived) for person in view.people}
-        linked = await self._links.linked(references) if self._links and references else ()
+        if not self._links or not references:
+            return arrived
+        linked = (await ask_all({LINKS: partial(self._links.linked, references)}, LINK_SECONDS))[LINKS]
+        if linked.value is None:
+            return {**arrived, LINKS: Arrived(linked.state, linked.seconds, note="Merged records may be missing.")}
         wanted: dict[str, list[Contact]] = {}
-        for each in linked:
+        for each in linked.value:
             if each.source in self._sources:
                 wanted.setdefault(each.source, []).append(Contact(reference=each))
         if not wanted:
@@ -130,7 +141,7 @@ class Customers:
             tickets=tuple(sorted(tickets, key=lambda each: (each.updated_at, str(each.reference)), reverse=True)),
             orders=tuple(sorted(orders, key=lambda each: (each.placed_at, each.number), reverse=True)),
             profile=next((view.profile for view in views if view.profile), None),
-            sources=arrived,
+            sources={name: _with_note(answer) for name, answer in arrived.items()},
         )
 
 
@@ -153,6 +164,7 @@ def _joined(views: Sequence[View]) -> View:
         tuple({ticket.reference: ticket for view in views for ticket in view.tickets}.values()),
         tuple({order.number: order for view in views for order in view.orders}.values()),
         next((view.profile for view in views if view.profile), None),
+        any(view.truncated for view in views),
     )
 
 
@@ -184,4 +196,10 @@ def _views(arrived: Mapping[str, Arrived[View]]) -> Iterable[View]:
 def _without_nothing(answer: Arrived[View]) -> Arrived[View]:
     if answer.value is not None and answer.value.is_empty:
         return replace(answer, state="not_found", value=None, note="It knows nothing of this customer.")
+    return answer
+
+
+def _with_note(answer: Arrived[View]) -> Arrived[View]:
+    if answer.value is not None and answer.value.truncated and not answer.note:
+        return replace(answer, note="It has more than is shown: these are the newest.")
     return answer

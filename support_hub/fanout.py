@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import structlog
 
@@ -27,6 +27,11 @@ class Arrived(Generic[T]):
     """When the source was read, in seconds since 1970."""
     note: str = ""
     """What the user can be told about a failure."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether nothing is missing for want of an answer."""
+        return self.state in ("ok", "stale", "not_found")
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,15 @@ async def ask_all(questions: Mapping[str, Callable[[], Awaitable[Read[T]]]], sec
             answer = Arrived[T]("error", 0.0, note="The source failed.")
         answers[name] = answer
     return answers
+
+
+def worst(answers: Iterable[Mapping[str, Arrived[Any]]]) -> dict[str, Arrived[Any]]:
+    """Of each source that was asked several times the answer that is missing, if one is."""
+    found: dict[str, Arrived[Any]] = {}
+    for name, arrived in ((name, arrived) for each in answers for name, arrived in each.items()):
+        if name not in found or found[name].answered:
+            found[name] = arrived
+    return found
 
 
 async def _ask(name: str, question: Callable[[], Awaitable[Read[T]]], seconds: float) -> Arrived[T]:

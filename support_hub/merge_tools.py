@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field
 from common.security.principal import current_principal
 from common.security.untrusted import untrusted
 from support_hub import arguments as arg
-from support_hub.answers import PersonEntry, clean, person_entry
+from support_hub.answers import PersonEntry, SourceState, clean, person_entry, source_states
 from support_hub.bootstrap import SupportHub
 from support_hub.contact import read_contact, read_reference
 from support_hub.drafts import Kind, draft, order_numbers
+from support_hub.fanout import worst
 from support_hub.merges import Suggestion
 from support_hub.ports import Contact, Merge
 from support_hub.ticket_answers import MAX_TEXT
@@ -42,6 +43,8 @@ class Suggestions(BaseModel):
     items: list[SuggestionEntry]
     next_cursor: str | None = None
     merged: list[MergeEntry] = Field(description="merges in force of this customer's records")
+    sources: dict[str, SourceState]
+    complete: bool = Field(description="false: a platform did not answer, its records may be missing; say which")
 
 
 class DraftReply(BaseModel):
@@ -69,7 +72,13 @@ def add_merge_tools(server: FastMCP[Any], hub: SupportHub) -> None:
         customer = await hub.customers.find(read_contact(email, phone, customer_id, hub.settings.phone_region))
         found = await hub.merges.suggestions(customer.people, limit)
         merged = await hub.merges.in_force(person.reference for person in customer.people)
-        return Suggestions(items=[_suggestion(each) for each in found], merged=[_entry(each) for each in merged])
+        sources = worst([customer.sources, found.sources])
+        return Suggestions(
+            items=[_suggestion(each) for each in found.found],
+            merged=[_entry(each) for each in merged],
+            sources=source_states(sources),
+            complete=all(each.answered for each in sources.values()),
+        )
 
     @server.tool(title="Merge two customers", annotations=WRITES)
     async def merge_customers(first: RecordId, second: RecordId) -> MergeEntry:

@@ -5,33 +5,31 @@ Nothing is changed in the platforms: a merge is a note of the hub that its answe
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
+from typing import Any
 
-import structlog
 from pydantic import TypeAdapter
 
 from common.cache.cache import Cache
 from common.cache.entry import Rule
-from common.errors import AppError, InvalidInput, NotFound
-from common.resilience.deadline import deadline
+from common.errors import InvalidInput, NotFound
 from common.security.principal import Principal
+from support_hub.customer import LINK_SECONDS
+from support_hub.fanout import Arrived, Read, worst
 from support_hub.people import PeopleSearch
 from support_hub.ports import Contact, Crm, Merge, MergeStore
 from support_hub.records import Person, Reference
 from support_hub.sources import record_tag
 
-LINK_SECONDS = 0.25
-"""For the look-up of merges: an answer must not wait for it as long as for a source."""
 MOST_LINKED = 20
 """Records of one customer; more are a mistake."""
 WEIGHTS = {"e-mail address": 0.7, "telephone number": 0.5, "name": 0.35, "similar name": 0.25, "company": 0.2}
 ENOUGH = 0.5
 ALIKE = 0.85
 CANDIDATES = 30
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,14 @@ class Suggestion:
     score: float
 
 
+@dataclass(frozen=True)
+class Suggested:
+    """The likeliest ones, and what came of each platform that was searched for them."""
+
+    found: list[Suggestion]
+    sources: Mapping[str, Arrived[Any]]
+
+
 class Merges:
     """Suggests, remembers, follows and undoes."""
 
@@ -54,32 +60,22 @@ class Merges:
         self._cache = cache
         self._rule = Rule("merges", TypeAdapter(list[str]), ttl=60.0, load_seconds=LINK_SECONDS)
 
-    async def linked(self, references: Iterable[Reference]) -> list[Reference]:
-        """The other records that are merged with these. Without the store there are none: it is the orders', too,
-        which then says that the answer lacks something."""
+    async def linked(self, references: Iterable[Reference]) -> Read[list[Reference]]:
+        """The other records that are merged with these. Raises what `common.errors` has."""
         known = sorted(str(each) for each in references)
-        if not known:
-            return []
 
         async def load() -> list[str]:
             return sorted(set(await self._closure(known)) - set(known))
 
         tags = [f"record:{each}" for each in known]
-        try:
-            async with deadline(LINK_SECONDS):
-                found = await self._cache.get(
-                    self._rule, " ".join(known), load, tags, lambda x: [f"record:{r}" for r in x]
-                )
-        except AppError as error:
-            log.warning("merges.unknown", error=type(error).__name__)
-            return []
-        return [Reference(*each.split(":", 1)) for each in found.value or []]
+        found = await self._cache.get(self._rule, " ".join(known), load, tags, lambda x: [f"record:{r}" for r in x])
+        return Read([Reference(*each.split(":", 1)) for each in found.value or []], found.loaded_at, found.is_stale)
 
     async def in_force(self, references: Iterable[Reference]) -> list[Merge]:
         """The merges that tie these records together."""
         return await self._store.of([str(each) for each in references])
 
-    async def suggestions(self, people: Sequence[Person], limit: int) -> list[Suggestion]:
+    async def suggestions(self, people: Sequence[Person], limit: int) -> Suggested:
         """Records of all platforms that may be the same customer's, the likeliest first."""
         mine = {person.reference for person in people}
         names = {name for person in people if (name := person.fields.get("name"))}
@@ -87,7 +83,8 @@ class Merges:
         others = {p.reference: p for page in found for group in page.people for p in group if p.reference not in mine}
         best = [max((_compared(p, other) for p in people), key=lambda each: each.score) for other in others.values()]
         likely = [each for each in best if each.score >= ENOUGH]
-        return sorted(likely, key=lambda each: (-each.score, str(each.other.reference)))[:limit]
+        chosen = sorted(likely, key=lambda each: (-each.score, str(each.other.reference)))[:limit]
+        return Suggested(chosen, worst(page.sources for page in found))
 
     async def merge(self, who: Principal, first: Reference, second: Reference) -> Merge:
         """Note that both are one customer's; the same again is the same merge. Raises NotFound, InvalidInput."""

@@ -10,6 +10,9 @@ from support_hub.fanout import Arrived, Read, ask_all
 from support_hub.ports import Crm, Page
 from support_hub.records import Person
 
+START = ""
+"""Where a platform goes on that has not answered yet."""
+
 
 @dataclass(frozen=True)
 class FoundPeople:
@@ -29,17 +32,19 @@ class PeopleSearch:
 
     async def search(self, text: str, limit: int, after: Mapping[str, str] | None = None) -> FoundPeople:
         """The next page. Raises InvalidInput if `after` is none of ours."""
-        if after is not None and not all(str(value).isdigit() for value in after.values()):
+        if after is not None and not all(value == START or str(value).isdigit() for value in after.values()):
             raise InvalidInput("The cursor does not fit this call.", "Call without a cursor to begin anew.")
         wanted = [crm for name, crm in self._crms.items() if after is None or name in after]
         share = max(1, limit // max(1, len(self._crms)))
-        asked = {crm.name: partial(self._ask, crm, text, share, (after or {}).get(crm.name)) for crm in wanted}
+        asked = {crm.name: partial(self._ask, crm, text, share, (after or {}).get(crm.name) or None) for crm in wanted}
         answers = await ask_all(asked, self._seconds)
         pages = {name: answer.value for name, answer in answers.items() if answer.value is not None}
+        people = _grouped([person for page in pages.values() for person in page.items])
         following = {name: page.next for name, page in pages.items() if page.next}
-        return FoundPeople(
-            _grouped([person for page in pages.values() for person in page.items]), following or None, answers
-        )
+        if people or following:
+            # A platform that did not answer keeps its place; who pages to the end gets there while it stays away.
+            following |= {name: (after or {}).get(name, START) for name in asked.keys() - pages.keys()}
+        return FoundPeople(people, following or None, answers)
 
     async def _ask(self, crm: Crm, text: str, limit: int, after: str | None) -> Read[Page[Person]]:
         return Read(await crm.search_people(text, limit, after), time())

@@ -72,6 +72,8 @@ class Conversation:
     ticket: Ticket
     description: str
     comments: tuple[Comment, ...] = ()
+    truncated: bool = False
+    """There are older messages."""
 
 
 @dataclass(frozen=True)

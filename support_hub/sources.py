@@ -12,6 +12,7 @@ from support_hub.ports import Contact, Crm, Orders, Profiles
 from support_hub.records import Reference
 
 MOST_TICKETS = 100
+"""Of a platform; with as many, there may be more."""
 MOST_ORDERS = 100
 NOTHING = View()
 
@@ -74,7 +75,7 @@ class CrmSource:
     async def _load(self, contact: Contact) -> View:
         people = await self._crm.find_people(contact)
         tickets = await self._crm.tickets_of(people, MOST_TICKETS) if people else []
-        return View(tuple(people), tuple(tickets))
+        return View(tuple(people), tuple(tickets), truncated=len(tickets) >= MOST_TICKETS)
 
 
 class OrdersSource:
@@ -93,7 +94,8 @@ class OrdersSource:
         return await self._cached.read(contact, lambda: self._load(contact.email))
 
     async def _load(self, email: str) -> View:
-        return View(orders=tuple(await self._orders.of([email], MOST_ORDERS)))
+        found = await self._orders.of([email], MOST_ORDERS + 1)
+        return View(orders=tuple(found[:MOST_ORDERS]), truncated=len(found) > MOST_ORDERS)
 
 
 class ProfilesSource:

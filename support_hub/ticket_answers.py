@@ -44,6 +44,7 @@ class CommentEntry(BaseModel):
 class TicketDetail(TicketEntry):
     description: str
     comments: list[CommentEntry] = Field(description="oldest first")
+    complete: bool = Field(True, description="false: there are older comments, which are not shown; say so")
 
 
 def ticket_list(found: Found, cursor: str | None) -> TicketList:
@@ -81,7 +82,7 @@ def ticket_detail(conversation: Conversation) -> TicketDetail:
     comments = [comment_entry(comment) for comment in conversation.comments]
     suspicious = entry.suspicious or text.suspicious or any(comment.suspicious for comment in comments)
     given = entry.model_dump() | {"suspicious": suspicious}
-    return TicketDetail(**given, description=text.text, comments=comments)
+    return TicketDetail(**given, description=text.text, comments=comments, complete=not conversation.truncated)
 
 
 def fenced(detail: TicketDetail) -> str:
@@ -89,4 +90,5 @@ def fenced(detail: TicketDetail) -> str:
     lines = [detail.description]
     lines += [f"\n{each.at:%Y-%m-%d %H:%M} {each.author or 'unknown'}: {each.text}" for each in detail.comments]
     body = untrusted(f"{detail.subject}\n" + "\n".join(lines), MAX_TEXT + MAX_COMMENT * len(detail.comments))
-    return f"{detail.id}, {detail.status}, priority {detail.priority}\n{body.fenced}"
+    cut = "" if detail.complete else ", only its newest comments"
+    return f"{detail.id}, {detail.status}, priority {detail.priority}{cut}\n{body.fenced}"

@@ -21,6 +21,7 @@ from support_hub.records import Comment, Conversation, Person, Ticket
 
 OBJECTS = "crm/v3/objects"
 BATCH = 100
+MOST_NOTES = 500
 SEARCH_PAGE = 200
 STAGES = {"new": "1", "open": "3", "pending": "2", "solved": "4", "closed": "4"}
 PRIORITIES = {"low": "LOW", "normal": "MEDIUM", "high": "HIGH", "urgent": "URGENT"}
@@ -98,14 +99,18 @@ class HubSpot:
         with self._api.reading():
             joined = raw.get("associations") or {}
             ids = {kind: [str(each["id"]) for each in part["results"]] for kind, part in joined.items()}
+            # Ids grow: the greatest are the newest.
+            newest = sorted(ids.get("notes", []), key=int, reverse=True)
+            is_cut = len(newest) > MOST_NOTES or "paging" in joined.get("notes", {})
         notes, people = await asyncio.gather(
-            self._read("notes", ids.get("notes", [])[-BATCH:], ("hs_note_body", "hs_timestamp")),
+            self._read("notes", newest[:MOST_NOTES], ("hs_note_body", "hs_timestamp")),
             self._read("contacts", ids.get("contacts", [])[:1], ("email",)),
         )
         with self._api.reading():
             requester = (people[0]["properties"]["email"] or "").lower() if people else ""
             said = sorted(map(records.comment, notes), key=lambda each: each.at)
-            return Conversation(records.ticket(raw, requester), raw["properties"]["content"] or "", tuple(said))
+            text = raw["properties"]["content"] or ""
+            return Conversation(records.ticket(raw, requester), text, tuple(said), is_cut)
 
     async def create_ticket(self, new: NewTicket) -> Ticket:
         if known := await self._made(new):
@@ -218,8 +223,11 @@ class HubSpot:
 
     async def _read(self, kind: str, ids: Iterable[str], properties: Iterable[str]) -> list[Any]:
         numbers = list(ids)
-        if not numbers:
-            return []
+        parts = [numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH)]
+        found = await asyncio.gather(*[self._read_batch(kind, part, properties) for part in parts])
+        return [raw for batch in found for raw in batch]
+
+    async def _read_batch(self, kind: str, numbers: Sequence[str], properties: Iterable[str]) -> list[Any]:
         body = {"inputs": [{"id": number} for number in numbers], "properties": list(properties)}
         found = await self._api.send(Request("POST", f"{OBJECTS}/{kind}/batch/read", body=body, repeatable=True))
         with self._api.reading():

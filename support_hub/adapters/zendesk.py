@@ -94,15 +94,15 @@ class Zendesk:
 
     async def conversation(self, ticket_id: str) -> Conversation:
         where = f"api/v2/tickets/{path(ticket_id)}"
-        body, comments = await asyncio.gather(self._api.get(where), self._comments(where))
+        body, (comments, is_cut) = await asyncio.gather(self._api.get(where), self._comments(where))
         with self._api.reading():
             raw = body["ticket"]
             users = await self._users({raw["requester_id"], *(each["author_id"] for each in comments)})
             names = {number: user["name"] for number, user in users.items()}
             addresses = {number: (user["email"] or "").lower() for number, user in users.items()}
-            said = tuple(records.comment(each, names) for each in comments[1:])
             # The first comment is the description.
-            return Conversation(self._ticket(raw, addresses), raw["description"] or "", said)
+            said = tuple(records.comment(each, names) for each in (comments if is_cut else comments[1:]))
+            return Conversation(self._ticket(raw, addresses), raw["description"] or "", said, is_cut)
 
     async def create_ticket(self, new: NewTicket) -> Ticket:
         body = {
@@ -182,17 +182,19 @@ class Zendesk:
                 self._api.check_page(len(body[kind]), PAGE, 0, body["count"])
             return {raw["id"]: raw for body in bodies for raw in body[kind]}
 
-    async def _comments(self, where: str) -> list[Mapping[str, Any]]:
-        """All of them, oldest first, up to a limit."""
-        found, number, more = list[Mapping[str, Any]](), 1, True
+    async def _comments(self, where: str) -> tuple[list[Mapping[str, Any]], bool]:
+        """The newest ones, oldest first, and whether there are more."""
+        found, number, more = dict[int, Mapping[str, Any]](), 1, True
+        order = {"sort_order": "desc", "per_page": str(PAGE)}
         while more and len(found) < MOST_COMMENTS:
-            body = await self._api.get(f"{where}/comments", per_page=str(PAGE), page=str(number))
+            body = await self._api.get(f"{where}/comments", page=str(number), **order)
             with self._api.reading():
                 self._api.check_page(len(body["comments"]), PAGE, (number - 1) * PAGE, body["count"])
-                found += body["comments"]
+                # What is said meanwhile pushes others to the next page, where they come again.
+                found = {each["id"]: each for each in body["comments"]} | found
                 more = bool(body["next_page"])
             number += 1
-        return found
+        return sorted(found.values(), key=lambda each: each["id"]), more
 
 
 def _key(raw: Mapping[str, Any]) -> tuple[str, str]:

@@ -42,7 +42,7 @@ def customer_page(customers: Customers, region: str) -> Page:
 
 def missing(customer: Customer) -> list[str]:
     """Sources whose part is not there."""
-    return [name for name, each in customer.sources.items() if each.state not in ("ok", "stale", "not_found")]
+    return [name for name, each in customer.sources.items() if not each.answered]
 
 
 def age(moment: float | None, now: datetime) -> str:

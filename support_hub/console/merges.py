@@ -10,6 +10,7 @@ from common.errors import InvalidInput
 from support_hub.answers import person_entry
 from support_hub.contact import read_contact, read_reference
 from support_hub.customer import Customers
+from support_hub.fanout import worst
 from support_hub.merges import Merges
 
 ADDRESS = f"{HOME}/merges"
@@ -24,7 +25,7 @@ def merges_pages(customers: Customers, merges: Merges, region: str) -> list[Page
         query = visit.request.query_params
         asked = {name: value[:LONGEST] for name in ("email", "phone", "customer_id") if (value := query.get(name))}
         if not asked:
-            return visit.render("merges.html", asked="", who="", found=[], merged=[], **_links(visit))
+            return visit.render("merges.html", asked="", who="", found=[], missing=[], merged=[], **_links(visit))
         contact = read_contact(asked.get("email"), asked.get("phone"), asked.get("customer_id"), region)
         customer = await customers.find(contact)
         found = await merges.suggestions(customer.people, MOST)
@@ -33,7 +34,8 @@ def merges_pages(customers: Customers, merges: Merges, region: str) -> list[Page
             "merges.html",
             asked=next(iter(asked.values())),
             who=name,
-            found=[(each, person_entry(each.other)) for each in found],
+            found=[(each, person_entry(each.other)) for each in found.found],
+            missing=[name for name, each in worst([customer.sources, found.sources]).items() if not each.answered],
             merged=await merges.in_force(person.reference for person in customer.people),
             **_links(visit),
         )

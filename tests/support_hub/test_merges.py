@@ -10,7 +10,7 @@ from infra.crm.seed.world import make_world
 from support_hub.drafts import draft
 from support_hub.records import Order
 from tests.support.crm import RunningSuite
-from tests.support.hub import ask, person, served, settings_of
+from tests.support.hub import ask, fault, person, served, settings_of
 from tests.support_hub.test_webhooks import WORLD
 
 
@@ -44,7 +44,7 @@ async def test_a_merge_is_suggested_made_shown_and_undone(crm: RunningSuite, tmp
         assert FIRST in before and SECOND not in before
         offered = await ask(client, "list_merge_suggestions", customer_id=FIRST, limit=50)
         [mine] = [each for each in offered["items"] if each["customer_id"] == SECOND]
-        assert mine["evidence"] and mine["of"] in before and offered["merged"] == []
+        assert offered["complete"] and mine["evidence"] and mine["of"] in before and offered["merged"] == []
 
         made = await ask(client, "merge_customers", first=mine["of"], second=SECOND)
         assert made == {**await ask(client, "merge_customers", first=SECOND, second=mine["of"]), "at": made["at"]}
@@ -59,6 +59,14 @@ async def test_a_merge_is_suggested_made_shown_and_undone(crm: RunningSuite, tmp
         assert ids(await ask(client, "get_customer_360", customer_id=FIRST)) == before
         again = await ask(client, "merge_customers", first=mine["of"], second=SECOND)
         assert again["merge_id"] == made["merge_id"] and not again["undone"]
+
+
+async def test_suggestions_without_a_platform_say_so(crm: RunningSuite, tmp_path: Path) -> None:
+    async with served(tmp_path, settings_of(crm)) as hub, hub.client(person()) as client:
+        await fault(crm, "zendesk", kind="error", path="/api/v2/users/search")
+        offered = await ask(client, "list_merge_suggestions", customer_id=FIRST)
+        assert not offered["complete"] and offered["sources"]["zendesk"]["state"] == "error"
+        assert {offered["sources"][name]["state"] for name in ("salesforce", "hubspot")} <= {"ok", "not_found"}
 
 
 async def test_what_shares_nothing_is_not_merged(crm: RunningSuite, tmp_path: Path) -> None:

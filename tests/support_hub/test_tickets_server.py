@@ -107,6 +107,31 @@ async def test_customers_by_words(hub: Served) -> None:
     assert len(mirek["also"]) == 2 and found["complete"]
 
 
+async def test_customers_of_a_platform_that_was_down_come_with_later_pages(hub: Served, crm: RunningSuite) -> None:
+    question: dict[str, Any] = {"query": "Dvořák", "limit": 3}
+    async with hub.client(person()) as client:
+        whole = records(items(await every(client, "search_customers", **question)))
+        await fault(crm, "hubspot", kind="error")
+        page = await ask(client, "search_customers", **question)
+        assert (
+            not page["complete"]
+            and page["next_cursor"]
+            and not any("hubspot" in each for each in records(page["items"]))
+        )
+        found = records(page["items"])
+        await asyncio.to_thread(requests.delete, f"{crm.urls['hubspot']}/__control/faults", timeout=10)
+        while page["next_cursor"]:
+            page = await ask(client, "search_customers", **question, cursor=page["next_cursor"])
+            found |= records(page["items"])
+        assert found == whole
+        await fault(crm, "hubspot", kind="error")
+        assert not any(each["complete"] for each in await every(client, "search_customers", **question))
+
+
+def records(entries: list[dict[str, Any]]) -> set[str]:
+    return {name for each in entries for name in [each["customer_id"], *each["also"]]}
+
+
 async def test_text_of_tickets_is_fenced_and_flagged(hub: Served) -> None:
     async with hub.client(person()) as client:
         for ticket in [each for each in WORLD.tickets if each.injection][:6]:

@@ -145,7 +145,9 @@ class Zendesk(Platform):
         text = call.parts["id"]
         if not text.isdigit() or int(text) not in self._store.tickets:
             raise not_found()
-        return listed(call, "comments", self._store.comments[int(text)])
+        found = self._store.comments[int(text)]
+        newest_first = call.query.get("sort_order") == "desc" and "page[size]" not in call.query
+        return listed(call, "comments", found[::-1] if newest_first else found)
 
     def _search_users(self, call: Call) -> Answer:
         if "external_id" in call.query:

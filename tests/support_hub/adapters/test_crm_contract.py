@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from common.cache.cache import Cache
 from common.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
 from common.http.upstream import UpstreamMetrics
 from common.settings import load_settings
 from infra.crm.seed.records import Ticket as SeedTicket
 from infra.crm.seed.world import make_world
+from support_hub import sources
+from support_hub.adapters import hubspot, zendesk
 from support_hub.adapters.platforms import build_crms
 from support_hub.phones import normalised
 from support_hub.ports import START, Contact, Crm, NewTicket, Place, TicketChange, TicketQuery
@@ -87,7 +90,7 @@ async def test_people_by_words_in_pages(platform: Crm) -> None:
     assert len(found) == len(set(found))
 
 
-async def test_the_tickets_of_people(platform: Crm) -> None:
+async def test_the_tickets_of_people(platform: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     by_person: dict[str, set[str]] = {}
     for ticket in seeds(platform.name):
         by_person.setdefault(ticket.listing.record_id, set()).add(ticket.record_id)
@@ -96,6 +99,11 @@ async def test_the_tickets_of_people(platform: Crm) -> None:
     tickets = await platform.tickets_of(people, 100)
     assert {ticket.reference.id for ticket in tickets} == by_person[busiest]
     assert tickets == sorted(tickets, key=lambda ticket: ticket.updated_at, reverse=True)
+    for more in (0, 1):
+        monkeypatch.setattr(sources, "MOST_TICKETS", len(tickets) + more)
+        source = sources.CrmSource(platform, sources.CachedSource(platform.name, Cache(), 60, 600, 10))
+        view = (await source.view(Contact(reference=people[0].reference))).value
+        assert len(view.tickets) == len(tickets) and view.truncated is (more == 0)
 
 
 async def test_tickets_in_pages_newest_first_without_gap_or_repetition(platform: Crm) -> None:
@@ -134,6 +142,23 @@ async def test_a_conversation(platform: Crm) -> None:
     for wrong in ("1", "abc", "500FK0000000000YAA"):
         with pytest.raises(NotFound):
             await platform.conversation(wrong)
+
+
+@pytest.mark.parametrize("most", [2, 4, 500])
+async def test_of_a_long_conversation_the_newest_messages(
+    platform: Crm, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    for module, names in ((hubspot, ("BATCH", "MOST_NOTES")), (zendesk, ("PAGE", "MOST_COMMENTS"))):
+        for name, value in zip(names, (2, most), strict=True):
+            monkeypatch.setattr(module, name, value)
+    seed = max(seeds(platform.name), key=lambda each: len(each.comments))
+    found, said = await platform.conversation(seed.record_id), [each.text for each in seed.comments]
+    assert len(said) > 2 and found.description.split() == seed.text.split()
+    # Salesforce has no limit here; Zendesk counts the description, too.
+    there = len(said) + (platform.name == "zendesk")
+    assert found.truncated is (platform.name != "salesforce" and there > most)
+    shown = said[-most:] if found.truncated else said
+    assert all(text in heard.text for text, heard in zip(shown, found.comments, strict=True))
 
 
 async def test_writing(platform: Crm) -> None:
