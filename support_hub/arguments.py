@@ -13,7 +13,9 @@ Phone = Annotated[str | None, Field(description="telephone number, best with cou
 CustomerId = Annotated[
     str | None, Field(description="id of a record, such as zendesk:123, as other tools give it", max_length=110)
 ]
-Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=8000)]
+LONGEST_CURSOR = 16_000
+"""Of a search with as many copies outstanding as it remembers."""
+Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=LONGEST_CURSOR)]
 Limit = Annotated[int, Field(description="entries a page", ge=1, le=50)]
 Words = Annotated[str, Field(description="words that all have to be there", max_length=200)]
 TicketId = Annotated[str, Field(description="id as search_tickets gives it, such as zendesk:123", max_length=110)]

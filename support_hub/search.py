@@ -1,5 +1,7 @@
 """One search over all platforms' tickets: one ranking, one cursor, copies shown once, partial when one is down."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +15,10 @@ from support_hub.ports import START, Crm, Page, Place, TicketQuery
 from support_hub.records import Reference, Ticket
 
 Position = list[Any]
-"""JSON: [{source: [time, id, skip]}, [sources that are at their end], [copies of what was shown]]."""
+"""JSON: [{source: [time, id, skip]}, [sources that are at their end], the marks of copies of what was shown]."""
+MARK = 8
+MOST_COPIES = 1000
+"""That are remembered: a cursor has to stay short. Of more, the first ones may be shown, too."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class Progress:
 
     places: dict[str, Place] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    copies: set[str] = field(default_factory=set)
-    """Of tickets that were shown: they are passed over when they come."""
+    copies: dict[str, None] = field(default_factory=dict)
+    """Marks of those of tickets that were shown, in that order: they are passed over when they come."""
 
     def sealed(self) -> Position:
         """As JSON."""
@@ -40,7 +45,7 @@ class Progress:
             name: [place.updated_at.isoformat() if place.updated_at else None, place.id, place.skip]
             for name, place in self.places.items()
         }
-        return [places, sorted(self.ended), sorted(self.copies)]
+        return [places, sorted(self.ended), "".join([*self.copies][-MOST_COPIES:])]
 
 
 def read_progress(position: Position | None) -> Progress:
@@ -53,7 +58,8 @@ def read_progress(position: Position | None) -> Progress:
             str(name): Place(datetime.fromisoformat(at) if at else None, str(id_), max(0, int(skip)))
             for name, (at, id_, skip) in places.items()
         }
-        return Progress(read, set(map(str, ended)), set(map(str, copies)))
+        marks = [copies[at : at + MARK] for at in range(0, len(copies), MARK)]
+        return Progress(read, set(map(str, ended)), dict.fromkeys(map(str, marks)))
     except (ValueError, TypeError, AttributeError):
         raise InvalidInput("The cursor does not fit this call.", "Call without a cursor to begin anew.") from None
 
@@ -114,12 +120,17 @@ def _merge(pages: Mapping[str, Page[Ticket]], by_relevance: bool, limit: int, pr
 
 
 def _show(ticket: Ticket, shown: list[Shown], progress: Progress) -> None:
-    name = str(ticket.reference)
-    if name in progress.copies:
-        progress.copies.discard(name)
+    mark = _mark(ticket.reference)
+    if mark in progress.copies:
+        del progress.copies[mark]
         return
     copies: tuple[Reference, ...] = ()
     if ticket.mirror_of is not None:
-        progress.copies.add(str(ticket.mirror_of))
+        progress.copies[_mark(ticket.mirror_of)] = None
         copies = (ticket.mirror_of,)
     shown.append(Shown(ticket, copies))
+
+
+def _mark(reference: Reference) -> str:
+    """48 bits: in a million tickets, the wrong one is passed over once in hundreds of thousands of searches."""
+    return base64.urlsafe_b64encode(hashlib.sha256(str(reference).encode()).digest()[: MARK * 6 // 8]).decode()
