@@ -13,6 +13,8 @@ from common.security.audit_chain import records
 PAGE = 100
 MAX_COUNTERPARTS = 1000
 UNFINISHED, NOT_OK = "unfinished", "not ok"
+CALL = ("writer", "tenant", "subject", "request_id", "action")
+"""What the records of one call have in common."""
 COLUMNS = records.c
 Position: TypeAlias = tuple[str, str, int]
 """at, writer, seq"""
@@ -32,14 +34,14 @@ async def entries(
     engine: AsyncEngine, tenant: str, filters: Filters, older: Position | None = None
 ) -> tuple[list[Entry], Position | None]:
     """A page, and where the next one begins. A tenant sees its own records and those without tenant."""
-    conditions = [COLUMNS.tenant.in_([tenant, ""]), *_conditions(filters)]
+    conditions = [_seen_by(tenant), *_conditions(filters)]
     if older:
         conditions.append(_place() < tuple_(*map(literal, older)))
     newest = select(records).where(*conditions).order_by(COLUMNS.at.desc(), COLUMNS.writer.desc(), COLUMNS.seq.desc())
     async with engine.connect() as connection:
         found = (await connection.execute(newest.limit(PAGE + 1))).mappings().all()
         page = found[:PAGE]
-        others = await _counterparts(connection, page)
+        others = await _counterparts(connection, tenant, page)
     shown = [entry for entry in _paired(page, others, older) if filters.outcome != UNFINISHED or not entry.outcome]
     last = page[-1] if len(found) > PAGE else None
     return shown, _position(last) if last else None
@@ -47,10 +49,14 @@ async def entries(
 
 async def records_of(engine: AsyncEngine, tenant: str, request_id: str, most: int) -> list[RowMapping]:
     """The newest records of one request in the order of time, as `entries` shows them to this tenant."""
-    mine = COLUMNS.request_id == request_id, COLUMNS.tenant.in_([tenant, ""])
+    mine = COLUMNS.request_id == request_id, _seen_by(tenant)
     wanted = select(records).where(*mine).order_by(COLUMNS.at.desc(), COLUMNS.writer.desc(), COLUMNS.seq.desc())
     async with engine.connect() as connection:
         return list((await connection.execute(wanted.limit(most))).mappings())[::-1]
+
+
+def _seen_by(tenant: str) -> ColumnElement[bool]:
+    return COLUMNS.tenant.in_([tenant, ""])
 
 
 def _place() -> ColumnElement[Any]:
@@ -72,13 +78,17 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     return [*conditions, COLUMNS.kind != "intent", is_wanted]
 
 
-async def _counterparts(connection: AsyncConnection, page: Sequence[RowMapping]) -> list[RowMapping]:
-    """The other records of the same requests. Bounded, because a client chooses its request ids and may repeat one."""
+async def _counterparts(connection: AsyncConnection, tenant: str, page: Sequence[RowMapping]) -> list[RowMapping]:
+    """The other records of the same requests. A client chooses its request ids: it may repeat one, or take another's.
+
+    Hence bounded, and within what the tenant sees.
+    """
     known = {(record["writer"], record["seq"]) for record in page}
     requests = {record["request_id"] for record in page if record["kind"] != "event"}
     if not requests:
         return []
-    same = select(records).where(COLUMNS.request_id.in_(requests), COLUMNS.kind.in_(["intent", "outcome"]))
+    is_call = COLUMNS.kind.in_(["intent", "outcome"])
+    same = select(records).where(COLUMNS.request_id.in_(requests), is_call, _seen_by(tenant))
     found = await connection.execute(same.order_by(COLUMNS.at.desc()).limit(MAX_COUNTERPARTS))
     return [record for record in found.mappings() if (record["writer"], record["seq"]) not in known]
 
@@ -99,11 +109,11 @@ def _paired(page: Sequence[RowMapping], others: Sequence[RowMapping], older: Pos
 
 
 def intents_of_outcomes(found: Sequence[RowMapping]) -> dict[int, tuple[RowMapping, RowMapping]]:
-    """Each outcome with the last intent before it, of the same writer, request and action."""
-    open_intents: dict[tuple[str, str, str], list[RowMapping]] = {}
+    """Each outcome with the last intent before it, of the same writer, caller, request and action."""
+    open_intents: dict[tuple[Any, ...], list[RowMapping]] = {}
     pairs = {}
     for record in sorted(found, key=lambda each: str(each["seq"]).zfill(20)):
-        same = open_intents.setdefault((record["writer"], record["request_id"], record["action"]), [])
+        same = open_intents.setdefault(tuple(record[name] for name in CALL), [])
         if record["kind"] == "intent":
             same.append(record)
         elif record["kind"] == "outcome" and same:

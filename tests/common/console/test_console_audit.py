@@ -181,6 +181,25 @@ async def test_a_tenant_sees_its_own_records_and_those_of_nobody(site: Site) -> 
     assert ["nobody", "sign_in", "denied", "–", "nothing"] in rows(await browser.get("/console/audit"))
 
 
+@pytest.mark.parametrize("other", [("ceo", "globex"), ("ben", "acme")])
+async def test_who_takes_the_request_id_of_another_call_is_shown_nothing_of_it(
+    site: Site, other: tuple[str, str]
+) -> None:
+    calls = {("ada", "acme"): "own", other: "another's"}
+    for who, text in calls.items():
+        site.runtime.audit.append(
+            AuditRecord("intent", "echo", "request-1", *who, detail={"arguments": {"text": text}})
+        )
+    for who in calls:
+        site.runtime.audit.append(AuditRecord("outcome", "echo", "request-1", *who, outcome="ok"))
+    browser = await opened(site)
+    for query in ("", "&subject=ada"):
+        lines = rows(await browser.get(f"/console/audit?action=echo{query}"))
+        assert ["ada", "echo", "ok", "–", "text: own"] in lines
+        assert all((line[0] == "ada") == (line[4] == "text: own") for line in lines)
+        assert len(lines) == (1 if query or other[1] == "globex" else 2)
+
+
 async def test_only_auditors_see_it(site: Site) -> None:
     for roles, status in [(("user",), 403), (("editor", "approver"), 403), (("admin",), 200), (("auditor",), 200)]:
         browser = await opened(site, *roles)

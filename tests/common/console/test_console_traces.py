@@ -141,6 +141,8 @@ async def test_damaged_records_hide_nothing(site: Site) -> None:
             "body": body,
             "outcome": "",
             "request_id": ID,
+            "subject": "s",
+            "tenant": "t",
         }
         for seq, (kind, body) in enumerate([("intent", "no json"), ("outcome", "[" * 9), ("event", '{"ms": "soon"}')])
     ]
