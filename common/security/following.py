@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import structlog
+
 from common.observability.call import new_request_id
 from common.security.audit import AuditLog, AuditRecord, AuditUnavailable
 from common.security.secret_cache import known_cache
@@ -11,6 +13,7 @@ from common.security.secret_settings import SecretSettings
 from common.security.secrets import SecretCache
 
 CHECKS_PER_TTL = 4
+log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
@@ -34,8 +37,12 @@ async def following_secrets(settings: SecretSettings, audit: AuditLog, server: s
 async def _follow(cache: SecretCache, audit: AuditLog, server: str) -> None:
     while True:
         await asyncio.sleep(cache.ttl_seconds / CHECKS_PER_TTL)
-        await asyncio.to_thread(cache.refresh)
-        record_accesses(cache, audit, server)
+        try:
+            await asyncio.to_thread(cache.refresh)
+            record_accesses(cache, audit, server)
+        except Exception as error:
+            # Nobody would notice its end before the next change. The text may hold a value.
+            log.error("secret.following_failed", error=type(error).__name__)
 
 
 def record_accesses(cache: SecretCache, audit: AuditLog, server: str) -> None:

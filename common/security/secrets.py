@@ -154,6 +154,9 @@ class SecretCache:
                     changed.append(path)
             except SecretUnavailable as error:
                 log.warning("secret.refresh_failed", path=path, store=self.store.name, reason=str(error))
+            except Exception as error:
+                # It holds up no other secret. Its text may hold a value.
+                log.error("secret.refresh_failed", path=path, store=self.store.name, error=type(error).__name__)
         return changed
 
     def drain(self) -> list[Access]:
@@ -185,7 +188,7 @@ class SecretCache:
     def _asked(self, path: str, ask: Callable[[str], Found]) -> Found:
         try:
             secret = ask(path)
-        except SecretUnavailable:
+        except Exception:
             self._accesses.append(Access(self.store.name, path, "unavailable"))
             raise
         self._accesses.append(Access(self.store.name, path, "ok", secret.version if secret else ""))

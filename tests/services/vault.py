@@ -30,6 +30,8 @@ class Vault:
     lease_seconds: int = 3600
     down: bool = False
     denied: set[str] = field(default_factory=set)
+    strange: tuple[int, Any] | None = None
+    """Status and answer to everything, as of a standby or a proxy; bytes are no JSON."""
 
     def put(self, path: str, **values: str) -> None:
         """A new version."""
@@ -43,6 +45,8 @@ class Vault:
         """Status and JSON."""
         url = urlsplit(target)
         self.requests.append((method, url.path))
+        if self.strange:
+            return self.strange
         if self.down:
             return 503, {"errors": ["Vault is sealed"]}
         if url.path.startswith("/v1/auth/"):
@@ -102,7 +106,7 @@ def serving() -> Iterator[Vault]:
             body = json.loads(self.rfile.read(length) or b"{}")
             token = self.headers.get("X-Vault-Token", "")
             status, answer = vault.answer(self.command, self.path, token, body)
-            content = json.dumps(answer).encode()
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

@@ -20,8 +20,8 @@ class EnvironmentSecrets:
     def read(self, path: str) -> Secret:
         """See SecretStore."""
         file = self._file(path)
-        if file is not None and file.exists():
-            return _read(file)
+        if file is not None and (secret := _read(file)):
+            return secret
         start = re.sub(r"[^A-Z0-9]", "_", f"SECRET_{path}".upper())
         found = {
             name.removeprefix(start).removeprefix("_").lower(): value
@@ -40,9 +40,10 @@ class EnvironmentSecrets:
     def write(self, path: str, values: Mapping[str, str], expected: str) -> None:
         """See SecretStore."""
         file = self._file(path)
-        if file is None or not file.is_file():
+        before = _read(file) if file else None
+        if file is None or before is None or not file.is_file():
             raise SecretUnavailable("variables and mounted folders cannot be changed from here")
-        if _read(file).version != expected:
+        if before.version != expected:
             raise SecretUnavailable("it was changed meanwhile: try again")
         draft = file.with_name(f".{file.name}.draft")
         draft.unlink(missing_ok=True)
@@ -56,8 +57,11 @@ class EnvironmentSecrets:
         return self._folder / path if self._folder else None
 
 
-def _read(file: Path) -> Secret:
+def _read(file: Path) -> Secret | None:
+    """None if there is no such file."""
     try:
+        if not file.exists():
+            return None
         if file.is_dir():
             parts = [part for part in file.iterdir() if part.is_file() and not part.name.startswith(".")]
             version = max((part.stat().st_mtime_ns for part in parts), default=0)

@@ -50,9 +50,10 @@ class VaultSecrets:
         """See SecretStore."""
         mount = self._settings.vault_mount
         self._ask(
+            # The driver takes a redirection for an answer, too: what was stored has a version.
             lambda: self._client.secrets.kv.v2.create_or_update_secret(
                 path, dict(values), cas=int(expected), mount_point=mount
-            )
+            )["data"]["version"]
         )
 
     def _version(self, path: str, number: int | None) -> Secret:
@@ -60,7 +61,7 @@ class VaultSecrets:
             path, version=number, mount_point=self._settings.vault_mount, raise_on_deleted_version=True
         )
         data = answer["data"]
-        return Secret({k: str(v) for k, v in data["data"].items()}, str(data["metadata"]["version"]))
+        return Secret({k: str(v) for k, v in data["data"].items()}, str(int(data["metadata"]["version"])))
 
     def _made(self, role: str) -> Secret:
         answer = self._client.secrets.database.generate_credentials(role)
@@ -87,6 +88,10 @@ class VaultSecrets:
             raise SecretUnavailable("Vault refused the request: it was changed meanwhile, or login failed") from None
         except (hvac.exceptions.VaultError, requests.RequestException) as error:
             raise SecretUnavailable(f"Vault did not answer ({type(error).__name__})") from None
+        except (TypeError, LookupError, ValueError, AttributeError):
+            # A standby that redirects, or a page of a proxy. The driver gives back whatever it is.
+            message = "what answered is no active Vault: TRIPTYCH_VAULT_ADDR must lead to one"
+            raise SecretUnavailable(message) from None
 
     def _sign_in(self) -> None:
         settings, auth = self._settings, self._client.auth

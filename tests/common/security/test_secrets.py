@@ -26,6 +26,7 @@ class Shelf:
         self.secrets = {path: Secret({"": value}, "1") for path, value in values.items()}
         self.before: dict[str, Secret] = {}
         self.down = False
+        self.breaks: dict[str, Exception] = {}
         self.reads = 0
 
     def put(self, path: str, value: str) -> None:
@@ -34,6 +35,8 @@ class Shelf:
 
     def read(self, path: str) -> Secret:
         self.reads += 1
+        if path in self.breaks:
+            raise self.breaks[path]
         if self.down or path not in self.secrets:
             raise SecretUnavailable("there is no such secret")
         return self.secrets[path]
@@ -181,6 +184,19 @@ def test_an_outage_keeps_what_is_known() -> None:
         ("a", "unavailable"),
         ("b", "unavailable"),
     ]
+
+
+def test_what_a_store_may_not_raise_holds_up_no_other_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    shelf = Shelf(a="one", b="one")
+    cache = SecretCache(shelf, 0)
+    cache.get("a"), cache.get("b")
+    cache.drain()
+    shelf.put("b", "two")
+    shelf.breaks["a"] = TypeError(CANARY)
+    assert cache.refresh() == ["b"] and cache.get("a").fields[""] == "one"
+    assert [(access.path, access.outcome) for access in cache.drain()] == [("a", "unavailable"), ("b", "ok")]
+    written = "".join(capsys.readouterr())
+    assert "TypeError" in written and CANARY not in written
 
 
 def test_a_lease_is_kept_for_two_thirds_of_its_time() -> None:

@@ -112,6 +112,42 @@ def test_no_repr_shows_a_value(filled: Filled) -> None:
     assert VALUE not in repr([filled.store.read(PATH), filled.store, vars(filled.store)])
 
 
+STRANGE = [(307, b""), (200, b"<html>"), (200, []), (200, {"data": None}), (200, {"data": {"data": 1, "metadata": {}}})]
+
+
+@pytest.mark.parametrize("answer", STRANGE)
+def test_what_is_no_answer_of_vault_is_an_outage(answer: tuple[int, Any], vault: Vault) -> None:
+    vault.tokens.add("root-token")
+    vault.put("app", password=VALUE)
+    login: dict[str, Any] = {
+        "vault_auth": "approle",
+        "vault_role_id": vault.role_id,
+        "vault_secret_id": vault.secret_id,
+    }
+    new = VaultSecrets(SecretSettings(secrets="vault", vault_addr=vault.url, **login))
+    store = VaultSecrets(SecretSettings(secrets="vault", vault_addr=vault.url, vault_token="root-token"))
+    vault.strange = answer
+    try:
+        for reader, path in ((new, "app"), (store, "app"), (store, "database/creds/app")):
+            with pytest.raises(SecretUnavailable, match="TRIPTYCH_VAULT_ADDR"):
+                reader.read(path)
+        with pytest.raises(SecretUnavailable, match="TRIPTYCH_VAULT_ADDR"):
+            store.write("app", {"password": "lost"}, "1")
+    finally:
+        vault.strange = None
+        vault.requests.clear()
+    assert store.read("app").fields["password"] == VALUE
+
+
+def test_a_file_that_cannot_be_looked_at_is_an_outage(tmp_path: Path) -> None:
+    # Longer than a name may be, which the system tells as it tells of a folder that is closed to us.
+    store, name = EnvironmentSecrets(tmp_path), "x" * 300
+    with pytest.raises(SecretUnavailable, match="cannot be read"):
+        store.read(name)
+    with pytest.raises(SecretUnavailable, match="cannot be read"):
+        store.write(name, {}, "1")
+
+
 def test_variables_and_folders_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_PROD_DB_PASSWORD", "from-variable")
     assert EnvironmentSecrets(None).read(PATH).fields["password"] == "from-variable"
