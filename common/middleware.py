@@ -34,6 +34,7 @@ Context = MiddlewareContext[Any]
 Next = CallNext[Any, Any]
 
 CALLS = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}
+ERRORS = {"tools/call": ToolError, "resources/read": ResourceError, "prompts/get": PromptError}
 LISTS = {"tools/list", "resources/list", "resources/templates/list", "prompts/list"}
 MISSING = "Missing required arguments"
 """How FastMCP begins the ValueError for a prompt without an argument; the rest are the names of arguments."""
@@ -136,7 +137,7 @@ class ErrorStep(Step):
         except Exception as error:
             if call:
                 call.outcome = outcome_of(error)
-            raise self._visible(error, str(context.method), call) from error
+            raise self._visible(error, context, call) from error
         if call:
             call.outcome = _outcome(result)
         return result
@@ -144,14 +145,14 @@ class ErrorStep(Step):
     async def on_list(self, context: Context, call_next: Next) -> Any:
         try:
             return await call_next(context)
-        except AppError as error:
-            raise MCPError(code=REQUEST_FAILED, message=str(error)) from error
+        except Exception as error:
+            raise self._visible(error, context, None) from error
 
-    def _visible(self, error: Exception, method: str, call: Call | None) -> Exception:
-        kind = {"tools/call": ToolError, "resources/read": ResourceError}.get(method, PromptError)
+    def _visible(self, error: Exception, context: Context, call: Call | None) -> Exception:
+        kind, action = ERRORS.get(str(context.method), _failed), call.action if call else context.method
         for candidate in (error, error.__cause__):
             if isinstance(candidate, AppError):
-                log.info("call.failed", action=call and call.action, outcome=candidate.code)
+                log.info("call.failed", action=action, outcome=candidate.code)
                 return kind(str(candidate))
             if isinstance(candidate, PydanticValidationError) and isinstance(error, ValidationError | PromptError):
                 return kind(describe_validation(candidate))
@@ -161,8 +162,14 @@ class ErrorStep(Step):
             return error
         if isinstance(error, FastMCPError) and error.__cause__ is None:
             return error
-        log.error("call.error", action=call and call.action, exc_info=error)
-        return kind(f"Internal error. The operator finds it in the log under request id {request_id.get()}.")
+        identifier = request_id.get() or new_request_id()  # a list over stdio has none
+        log.error("call.error", action=action, request_id=identifier, exc_info=error)
+        return kind(f"Internal error. The operator finds it in the log under request id {identifier}.")
+
+
+def _failed(message: str) -> MCPError:
+    # Of any other kind an older client is told the text of what went wrong.
+    return MCPError(code=REQUEST_FAILED, message=message)
 
 
 def describe_validation(error: PydanticValidationError) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import MCPError
 
 from common.security.audit import tail
 from tests.support.apps import SECRET, Small, small_server
@@ -83,6 +84,25 @@ async def test_internals_are_masked_and_found_under_the_request_id(
     records = await flushed(small, request_id=request_id)
     assert {record["kind"] for record in records} == {"intent", "outcome"}
     assert conflict == "Somebody was faster. Read it again."
+
+
+@ERAS
+async def test_a_list_that_fails_says_no_more_than_a_call_does(
+    small: Small, mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(key: str) -> float:
+        raise RuntimeError(f"the password of the database is {SECRET}")
+
+    async with small.client(small.token(), mode) as client:
+        lists = (client.list_tools, client.list_resources, client.list_resource_templates, client.list_prompts)
+        monkeypatch.setattr(small.runtime.limiter, "acquire", broken)
+        capsys.readouterr()
+        for ask in lists:
+            with pytest.raises(
+                MCPError, match=r"^Internal error\. The operator finds it .* request id (\w+)\.$"
+            ) as caught:
+                await ask()
+            assert str(caught.value).rsplit(" ", 1)[-1].rstrip(".") in "".join(capsys.readouterr())
 
 
 @ERAS
