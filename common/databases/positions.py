@@ -7,6 +7,8 @@ from typing import Protocol
 KEPT_SECONDS = 60
 """Longer than any replica that is read may lag."""
 MOST = 10_000
+UNREACHED = 2**62
+"""Further than any replica is: of who wrote, but nobody knows how far. The primary answers them while it is kept."""
 
 
 class Positions(Protocol):

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.databases.engines import read_write, warm
 from common.databases.failures import TOO_SLOW, state_of
-from common.databases.positions import LocalPositions, Positions
+from common.databases.positions import UNREACHED, LocalPositions, Positions
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -88,7 +88,7 @@ class Replicated:
             async with connection.begin():
                 yield connection
             if self._replicas:
-                await self._positions.remember(caller, await _number(connection, WRITTEN))
+                await self._positions.remember(caller, await self._written(connection))
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], caller: str = "") -> T:
         """What `work` reads from a server that is fresh enough. It runs again on the primary if a replica fails."""
@@ -136,6 +136,14 @@ class Replicated:
         """Close all connections."""
         for engine in (self.primary, *(replica.engine for replica in self._replicas)):
             await engine.dispose()
+
+    async def _written(self, connection: AsyncConnection) -> int:
+        """How far the primary has written; it is committed, so whatever fails here must not look as if it were not."""
+        try:
+            return await _number(connection, WRITTEN)
+        except Exception as error:
+            log.warning("databases.position_unknown", error=type(error).__name__)
+            return UNREACHED
 
     async def _fresh(self, caller: str) -> Replica | None:
         """A replica that may answer this caller."""

@@ -159,6 +159,19 @@ async def test_no_read_is_older_than_the_limit_while_the_replay_stops_and_goes(
     assert seen > 20 and len(written) > 20 and len(by_server) == 2
 
 
+async def test_a_write_whose_position_cannot_be_asked_for_is_done_and_read(
+    paused: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await paused.read(count, "ada")
+    with monkeypatch.context() as dying:
+        # The server ends the connection after the commit, and instead of an answer.
+        dying.setattr("common.databases.replicas.WRITTEN", text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        await add(paused, "ada")
+    assert await paused.read(where, "ben") == "standby"
+    assert await paused.read(where, "ada") == "primary"
+    assert await paused.read(count, "ada") == before + 1
+
+
 async def test_other_processes_know_who_wrote(
     paused: Replicated, postgres_pair: tuple[str, str], redis_url: str
 ) -> None:
