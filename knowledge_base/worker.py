@@ -158,7 +158,7 @@ class IngestWorker:
         async def beat() -> None:
             while True:
                 await asyncio.sleep(self._queue.lease_seconds / 3)
-                await self._queue.heartbeat(jobs)
+                await self._logged(self._queue.heartbeat(jobs))
 
         task = asyncio.create_task(beat())
         try:

@@ -228,10 +228,14 @@ class Cache:
         """Send what could not be sent; until then this process does not read from Redis."""
         while True:
             await self._has_unsent.wait()
-            with contextlib.suppress(*OUTAGE):
-                tags = list(self._unsent)
+            tags = list(self._unsent)
+            try:
                 await shared.invalidate(tags)
                 self._unsent.difference_update(tags)
+            except OUTAGE:
+                pass
+            except Exception as error:
+                log.error("cache.resend_failed", error=type(error).__name__)
             if not self._unsent:
                 self._has_unsent.clear()
             await asyncio.sleep(RESEND_SECONDS)

@@ -123,7 +123,8 @@ class Shared:
                 async with self._redis.pubsub() as subscription:
                     await subscription.subscribe(self._channel)
                     await self._pass_on(subscription, drop, clear)
-            except OUTAGE as error:
+            except Exception as error:
+                # Also a message that is none: whoever stops listening here trusts no memory from then on.
                 log.warning("cache.not_listening", error=type(error).__name__)
             finally:
                 self.is_listening = False

@@ -54,5 +54,9 @@ class HealthChecks:
             # One that answers calls is alive, however long it takes for this.
             busy = failure.sent and time.monotonic() - replica.answered < self._timeout
             return replica.state if busy else "down"
+        except Exception as error:
+            # Without its loop it would stay for good what it is now.
+            log.error("gateway.check_failed", replica=replica.name, exc_info=error)
+            return "down"
         # A server of somebody else that has no such page is alive.
         return "draining" if status == 503 else "down" if status >= 500 else "ready"

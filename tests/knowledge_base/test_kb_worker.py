@@ -1,12 +1,13 @@
 """What a worker does about backends that are away, and documents that cannot be written."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from common.errors import Unavailable
-from common.jobs import Retry, new_batch
+from common.jobs import Job, Retry, new_batch
 from common.jobs.sql import SqlJobQueue
 from common.security.access import AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
@@ -65,3 +66,28 @@ async def test_one_document_that_cannot_be_written_holds_up_no_other(
         assert await kb.queue.replay([letter.job.id]) == 1
         await kb.worker.work_once()
         assert (await kb.library.fetch("d1", OPERATOR)).text == "Tea 1."
+
+
+async def test_a_heartbeat_that_fails_is_not_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with knowledge_base_in(tmp_path) as kb:
+        kb.queue.lease_seconds = 0.3
+        beats, heartbeat, add = 0, kb.queue.heartbeat, kb.index.add
+
+        async def counted(jobs: Sequence[Job]) -> None:
+            nonlocal beats
+            beats += 1
+            if beats == 1:
+                raise Unavailable("The database does not answer.")
+            await heartbeat(jobs)
+
+        async def slowly(chunks: Sequence[IndexedChunk]) -> None:
+            async with asyncio.timeout(20):
+                while beats < 3:
+                    await asyncio.sleep(0.01)
+            await add(chunks)
+
+        monkeypatch.setattr(kb.queue, "heartbeat", counted)
+        monkeypatch.setattr(kb.index, "add", slowly)
+        await kb.library.add_all([document("tea", "Oolong.")], OPERATOR, new_batch())
+        assert await kb.worker.work_once() == 1
+        assert (await kb.library.fetch("tea", OPERATOR)).text == "Oolong."

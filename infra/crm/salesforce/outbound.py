@@ -45,6 +45,6 @@ def acknowledged(body: bytes) -> bool:
         return False
     try:
         ack = Xml.fromstring(body).find(".//{http://soap.sforce.com/2005/09/outbound}Ack")  # noqa: S314 - no entities
-    except Xml.ParseError:
+    except (Xml.ParseError, LookupError, ValueError):  # the last two: encodings that are not known
         return False
     return ack is not None and ack.text == "true"

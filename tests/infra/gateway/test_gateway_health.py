@@ -20,7 +20,7 @@ from infra.gateway.wire import Reply, WireFailure
 class Answers:
     """A wire whose health answers are given one by one; it stands still after the last."""
 
-    def __init__(self, *answers: int | WireFailure) -> None:
+    def __init__(self, *answers: int | Exception) -> None:
         self._answers = list(answers)
         self.over = asyncio.Event()
 
@@ -29,7 +29,7 @@ class Answers:
             self.over.set()
             await asyncio.Event().wait()
         answer = self._answers.pop(0)
-        if isinstance(answer, WireFailure):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -51,7 +51,7 @@ def domain_of(replicas: list[Replica], wire: Answers) -> Domain:
     return Domain("kb", replicas, DomainLimits(), Bulkhead("kb", 1, 1, 1), wire, OwnToken(), 1.0)
 
 
-async def state_after(*answers: int | WireFailure, answered: float = 0.0) -> str:
+async def state_after(*answers: int | Exception, answered: float = 0.0) -> str:
     wire = Answers(*answers)
     [replica] = replicas = [a_replica("kb/1", answered)]
     domain = domain_of(replicas, wire)
@@ -70,6 +70,10 @@ async def test_two_failures_mean_down_and_one_success_means_ready() -> None:
     assert await state_after(200, REFUSED, 500) == "down"
     assert await state_after(200, REFUSED, REFUSED, 200) == "ready"
     assert await state_after(200, 503) == "draining"
+    unforeseen = ValueError("no answer of HTTP")
+    assert await state_after(200, unforeseen) == "ready"
+    assert await state_after(200, unforeseen, unforeseen) == "down"
+    assert await state_after(200, unforeseen, unforeseen, 200) == "ready"
 
 
 async def test_one_that_answers_calls_is_busy_and_not_down() -> None:
