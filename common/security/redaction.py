@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TypeAlias
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
@@ -16,6 +16,8 @@ MAX_KEYS = 50
 MAX_DEPTH = 6
 MAX_VALUES = 500
 """Values kept in all: bounds time and size where every list and mapping is within its own limit."""
+MAX_CHARACTERS = 50_000
+"""Characters looked at in all: bounds the time. Room for two tracebacks, or for fifty long texts of a call."""
 MARGIN = 250
 """Longest thing that a cut could leave half, and so unrecognised."""
 
@@ -30,18 +32,30 @@ _MARKS = (
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
-_NAME = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:api|access|account|private|shared)[ _-]?key|credential)[\w-]*"
+_KEY = "(?:api|access|account|private|shared)"
+_NAME = rf"(?:passw(?:or)?d|passphrase|pwd|secret|token|{_KEY}[ _-]?key|credential)"
 _VALUE = r"""(?:[\[{][^\]}]*|\\?"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s;&"']+)"""
 
+
+def _unless_kept(replacement: str) -> Callable[[re.Match[str]], str]:
+    """Replace a match, but one that has the group `kept`."""
+    return lambda match: match[0] if match.lastgroup == "kept" else match.expand(replacement)
+
+
 # What a lower-case text must contain for the pattern to be tried; the pattern; its replacement. The order matters:
-# the end of a URL's password looks like an e-mail address.
-_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+# the end of a URL's password looks like an e-mail address. Each takes a time that grows with the text and no faster:
+# a start that leads to nothing takes (and keeps) all of the run in which other starts would lead to nothing, too.
+_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (("-----begin",), re.compile(r"-----BEGIN [\w ]*PRIVATE KEY.*?(?:-----END [^-]*-----|\Z)", re.S), REDACTED),
-    (("://",), re.compile(r"""(://[^\s:/@]*):[^\s"'<>]*@"""), rf"\1:{REDACTED}@"),
+    (
+        ("://",),
+        re.compile(r"""(://[^\s:/@]*+)(?::[^\s"'<>]*@|(?P<kept>(?=:)(?:[^\s"'<>]*(?=://))?))"""),
+        _unless_kept(rf"\1:{REDACTED}@"),
+    ),
     (("authorization",), re.compile(r"""(?i)(authorization["'\\]*\s*[:=]\s*)[^\r\n]+"""), rf"\1{REDACTED}"),
     (("cookie",), re.compile(r"""(?i)(cookie["'\\]*\s*[:=]\s*)[^\r\n]+"""), rf"\1{REDACTED}"),
     (("bearer",), re.compile(r"""(?i)(bearer\s+)[^\s"',;]+"""), rf"\1{REDACTED}"),
-    (("eyj",), re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*)+"), REDACTED),
+    (("eyj",), re.compile(r"eyJ[\w-]{4,}+(?:(?:\.[\w-]*)+|(?P<kept>))"), _unless_kept(REDACTED)),
     (("tk_",), re.compile(r"(?<![A-Za-z0-9])(tk_[A-Za-z0-9]+)_[\w-]+"), rf"\1_{REDACTED}"),
     (("akia", "asia"), re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,}"), REDACTED),
     (
@@ -49,14 +63,26 @@ _SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         re.compile(r"\b(?:gh[opsur]_|github_pat_|glpat-|xox[a-z]-|sk[-_]|hvs\.|pat-)[\w-]{16,}"),
         REDACTED,
     ),
-    (("=", ":"), re.compile(rf"""(?i)({_NAME}["'\\]*\s*[=:]\s*){_VALUE}"""), rf"\1{REDACTED}"),
-    (("--",), re.compile(rf"(?i)(--{_NAME}\s+){_VALUE}"), rf"\1{REDACTED}"),
+    # A run that is kept may end with the first word of `api key`, which is a start of its own.
+    (
+        ("=", ":"),
+        re.compile(
+            rf"""(?i)({_NAME})(?:([\w-]*+["'\\]*\s*[=:]\s*){_VALUE}|(?P<kept>[\w-]*(?={_KEY}[ ]key)|[\w-]*+))"""
+        ),
+        _unless_kept(rf"\1\2{REDACTED}"),
+    ),
+    (
+        ("--",),
+        re.compile(rf"(?i)(--{_NAME})(?:([\w-]*+\s+){_VALUE}|(?P<kept>[\w-]*(?=--{_KEY}[ ]key)|[\w-]*+))"),
+        _unless_kept(rf"\1\2{REDACTED}"),
+    ),
 )
 _EMAIL = (("@", "%40"), re.compile(r"(?<![\w.+'-])[\w.+'-]++(?:@|%40)[\w-]+(?:\.[\w-]+)+"), "[email]")
 _RULES = (*_SECRETS, _EMAIL)
-_NEEDLES = tuple(needle for needles, _, _ in _RULES for needle in needles)
+# Short ones are the most frequent, and the first that is found ends the search.
+_NEEDLES = tuple(sorted((needle for needles, _, _ in _RULES for needle in needles), key=len))
 _OPTION = re.compile(r"--?[\w.-]{1,62}")
-_NUMBER = re.compile(r"[+(\d][\d ()./-]{5,}\d")
+_NUMBER = re.compile(r"[+(\d][\d ()./+-]{6,}+")
 _CARD = re.compile(r"(?<!\d)[2-6](?:[ -]?\d){12,30}(?!\d)")
 _PHONE = re.compile(
     r"(?<![\w+/])(?:\+\(?|00)[1-9][\d ()./-]{5,24}\d"  # +49 30 1234567, 0049 30 1234567
@@ -91,12 +117,16 @@ class _Walk:
 
     def __init__(self, max_text: int) -> None:
         self.max_text = max_text
+        self.window = max_text + 2 * MARGIN
         self.left = MAX_VALUES
+        self.characters = MAX_CHARACTERS
 
     def value(self, value: object, depth: int) -> JSON:
         self.left -= 1
         if isinstance(value, str):
-            return _text(value, self.max_text)
+            size = len(value)
+            self.characters -= size if size < self.window else self.window
+            return _text(value, self.max_text) if self.characters >= 0 else f"[{size} characters]"
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, (int, float)):
@@ -111,15 +141,23 @@ class _Walk:
         kept = max(0, min(MAX_KEYS, self.left))
         clean: dict[str, JSON] = {}
         for key, item in islice(value.items(), kept):
-            name, mark = _key(key) if isinstance(key, str) and len(key) <= 64 else _describe_key(key)
+            name, mark = _key(key) if isinstance(key, str) and len(key) <= 64 else self.long_key(key)
             # Under a key such as `email_settings` or `phone_verified` there is no address or number itself.
             if mark and (mark == REDACTED or not (item is None or isinstance(item, (bool, Mapping)))):
                 clean[name] = mark
+                self.left -= 1
             else:
                 clean[name] = self.value(item, depth - 1)
         if len(value) > kept:
             clean["[more]"] = len(value) - kept
         return clean
+
+    def long_key(self, key: object) -> tuple[str, str | None]:
+        if isinstance(key, str):
+            self.characters -= len(key)
+            if self.characters < 0:
+                return f"[{len(key)} characters]", REDACTED
+        return _describe_key(key)
 
     def items(self, value: Collection[object], depth: int) -> JSON:
         kept = max(0, min(MAX_ITEMS, self.left))
@@ -151,7 +189,7 @@ def _number(value: int | float) -> JSON:
         return value if math.isfinite(value) else str(value)
     if value.bit_length() > 63:
         return "[int]"
-    return "[card]" if value > 10**12 and _is_card(str(value)) else value
+    return "[card]" if value > 10**12 and _hold_card([str(value)]) else value
 
 
 def _text(text: str, limit: int, mark: Callable[[str], str] | None = None) -> str:
@@ -181,8 +219,9 @@ def _mark_secrets(text: str, mark: Callable[[str], str]) -> str:
     return text
 
 
-def _marked(replacement: str, mark: Callable[[str], str], match: re.Match[str]) -> str:
-    return match.expand(replacement).replace(REDACTED, mark(match[0]))
+def _marked(replacement: str | Callable[[re.Match[str]], str], mark: Callable[[str], str], match: re.Match[str]) -> str:
+    replaced = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
+    return replaced.replace(REDACTED, mark(match[0]))
 
 
 def _mask_number(match: re.Match[str]) -> str:
@@ -193,14 +232,24 @@ def _mask_number(match: re.Match[str]) -> str:
 
 
 def _mask_card(match: re.Match[str]) -> str:
-    groups = re.split("[ -]", match[0])
-    spans = ("".join(groups[start:end]) for start in range(len(groups)) for end in range(start + 1, len(groups) + 1))
-    return "[card]" if any(_is_card(span) for span in spans) else match[0]
+    return "[card]" if _hold_card(re.split("[ -]", match[0])) else match[0]
 
 
-def _is_card(digits: str) -> bool:
-    # All networks' numbers start with 2 to 6; a time in milliseconds starts with 1.
-    if not (13 <= len(digits) <= 19 and digits[0] in "23456"):
-        return False
-    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
+def _hold_card(groups: list[str]) -> bool:
+    """Whether some of these groups of digits, side by side, are the number of a card (13 to 19 digits, Luhn's sum)."""
+    digits = "".join(groups)
+    ends = list(accumulate(map(len, groups), initial=0))
+    # Every other digit counts doubled, seen from the last: one row of sums for numbers that end at an even place.
+    sums = [list(accumulate(_luhn(digits, parity), initial=0)) for parity in (0, 1)]
+    return any(
+        13 <= end - start <= 19 and (sums[end % 2][end] - sums[end % 2][start]) % 10 == 0
+        for first, start in enumerate(ends[:-1])
+        # All networks' numbers start with 2 to 6; a time in milliseconds starts with 1.
+        if digits[start] in "23456"
+        for end in ends[first + 1 :]
+    )
+
+
+def _luhn(digits: str, parity: int) -> Iterator[int]:
+    for place, digit in enumerate(digits):
+        yield int(digit) if place % 2 != parity else sum(divmod(2 * int(digit), 10))
