@@ -99,7 +99,8 @@ class Breaker:
             self._bad.clear()
 
     def _open(self) -> None:
-        longest = min(self._limits.open_for * 2**self._opened, self._limits.open_at_most)
+        # After days without an answer a power of the count would be more than a float holds.
+        longest = min(self._limits.open_for * 2 ** min(self._opened, 20), self._limits.open_at_most)
         # Replicas that saw the same outage must not come back at the same moment.
         self._until = self._clock() + longest * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         self._opened += 1

@@ -46,7 +46,7 @@ def backoff(attempt: int, limits: RetryLimits) -> float:
 
     "Full jitter" of Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015.
     """
-    return random.uniform(0, min(limits.longest_wait, limits.first_wait * 2 ** (attempt - 1)))  # noqa: S311 - jitter
+    return random.uniform(0, min(limits.longest_wait, limits.first_wait * 2 ** min(attempt - 1, 20)))  # noqa: S311 - jitter
 
 
 def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:

@@ -88,6 +88,18 @@ def test_a_bad_trial_opens_it_for_longer_and_there_is_a_longest_time() -> None:
     assert 6.4 <= waits[0] <= 8 and 12.8 <= waits[1] <= 16 and 16 <= waits[3] <= 20
 
 
+def test_it_closes_after_an_outage_of_days() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    for _ in range(1100):
+        clock.now += 20
+        call(breaker, failed=True)
+    clock.now += 20
+    for _ in range(LIMITS.trials):
+        call(breaker)
+    assert breaker.state == "closed"
+
+
 def test_a_trial_that_was_given_up_makes_room_for_another() -> None:
     clock = Clock()
     breaker = opened(clock)
