@@ -89,7 +89,10 @@ class Workers:
             os._exit(code)
 
     def _ended(self, pid: int, status: int) -> None:
-        slot, started = self._running.pop(pid)
+        known = self._running.pop(pid, None)
+        if known is None:
+            return  # forked by a worker that is gone: the first process of a container inherits such
+        slot, started = known
         code, lived = os.waitstatus_to_exitcode(status), time.monotonic() - started
         log.log(20 if self._stopping else 40, "worker.ended", slot=slot, worker=pid, code=code, seconds=round(lived, 1))
         if not self._stopping and code == STARTUP_FAILURE and not self._was_well(lived):
@@ -97,7 +100,8 @@ class Workers:
             self._pass_on(signal.SIGTERM, None)
         if not self._stopping:
             self._quick_deaths[slot] = 0 if lived > STEADY_SECONDS else self._quick_deaths[slot] + 1
-            self._pause(min(0.1 * 2 ** self._quick_deaths[slot], LONGEST_PAUSE_SECONDS))
+            # With no bound, a worker that dies for days would end the parent: the power is more than a float holds.
+            self._pause(min(0.1 * 2 ** min(self._quick_deaths[slot], 20), LONGEST_PAUSE_SECONDS))
         if not self._stopping:
             self._start(slot)
 

@@ -17,7 +17,26 @@ import pytest
 from infra.demo.servers import free_port
 from tests.common.test_serve import HEADERS, ROOT, until_ready
 
-pytestmark = pytest.mark.slow
+# A parent that inherits orphans, as the first process of a container does. Its worker starts a helper and is killed;
+# the next one waits until the helper is reaped, too, and ends the parent.
+ORPHAN = """
+import ctypes, os, pathlib, signal, subprocess, sys, time
+from common import workers
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+parent, helper = os.getpid(), pathlib.Path(sys.argv[1])
+def work(slot, lifeline):
+    if not helper.exists():
+        helper.write_text(str(subprocess.Popen(["sleep", "0.1"]).pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+    while os.path.exists(f"/proc/{helper.read_text()}"):
+        time.sleep(0.01)
+    os.kill(parent, signal.SIGTERM)
+    os.read(lifeline, 1)
+workers.LONGEST_PAUSE_SECONDS = 0
+some = workers.Workers(1, work)
+some._quick_deaths[0] = int(sys.argv[2])
+sys.exit(some.run())
+"""
 COUNT = re.compile(r'triptych_call_seconds_count\{worker="(\d)".*action="process".*\} (\d+)')
 IN_FLIGHT = re.compile(r"triptych_calls_in_flight\{.*\} (\d+)")
 
@@ -79,6 +98,7 @@ async def ended(pid: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_is_replaced_and_metrics_are_those_of_all(running: Running) -> None:
     one, two = await running.workers(2)
     os.kill(one, signal.SIGKILL)
@@ -92,6 +112,7 @@ async def test_a_killed_worker_is_replaced_and_metrics_are_those_of_all(running:
     assert two in await running.workers(2)
 
 
+@pytest.mark.slow
 async def test_on_sigterm_all_finish_what_runs(running: Running) -> None:
     pids = await running.workers(2)
     calls = [asyncio.create_task(running.call("wait", seconds=2)) for _ in range(8)]
@@ -109,8 +130,23 @@ async def test_on_sigterm_all_finish_what_runs(running: Running) -> None:
         await ended(pid)
 
 
+@pytest.mark.slow
 async def test_without_their_parent_the_workers_end(running: Running) -> None:
     pids = await running.workers(2)
     running.process.kill()
     for pid in pids:
         await ended(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for orphans")
+@pytest.mark.parametrize("deaths", [0, 1100])
+async def test_the_parent_outlives_orphans_and_endless_deaths(tmp_path: Path, deaths: int) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ORPHAN, str(tmp_path / "helper"), str(deaths)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=ROOT,
+    )
+    async with asyncio.timeout(60):
+        said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
