@@ -29,8 +29,10 @@ from common.tls import client_context
 SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 """Methods that may be sent twice (RFC 9110, 9.2.2). A POST may if the caller says so."""
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-NOT_DONE = {429, 503}
-"""Answers that mean that nothing was done, so that any request may be sent again."""
+NOT_NOW = {429, 503}
+"""Answers that may name a pause."""
+LONGEST_PAUSE = 300.0
+"""Seconds: one answer must not hold back all requests for longer, whatever it asks for."""
 KEEPALIVE_SECONDS = 30.0
 log = structlog.get_logger(__name__)
 
@@ -243,18 +245,18 @@ class ResilientClient:
         # Not every answer speaks of the limit.
         self._told = self.upstream.quota(answer.headers) or self._told
         pause = self.upstream.pause(answer.headers)
-        if answer.status in NOT_DONE:
+        if answer.status in NOT_NOW:
             self._trouble = Trouble(time.time(), f"answered with status {answer.status}")
-            pause = max(pause, retry_after(answer.headers.get("Retry-After")) or 0.0)
+            pause = max(pause, _asked_wait(answer) or 0.0)
         if pause:
-            self._paused_until = max(self._paused_until, time.monotonic() + pause)
+            self._paused_until = max(self._paused_until, time.monotonic() + min(pause, LONGEST_PAUSE))
 
     def _worth_another(self, request: Request, outcome: Answer | Failed, attempt: int) -> bool:
         again_is_safe = request.repeatable or request.method in SAFE
         if isinstance(outcome, Failed):
             worth = again_is_safe or not outcome.sent
         else:
-            worth = outcome.status in NOT_DONE or (again_is_safe and outcome.status in TRY_AGAIN)
+            worth = _was_not_done(outcome) or (again_is_safe and outcome.status in TRY_AGAIN)
         return worth and attempt < self.upstream.retries.tries and self._budget.spend()
 
     def _usable(self, outcome: Answer | Failed) -> Answer:
@@ -262,7 +264,7 @@ class ResilientClient:
             raise outcome
         if outcome.status < 300 or 400 <= outcome.status < 429:
             return outcome
-        name, wait = self.upstream.name, retry_after(outcome.headers.get("Retry-After"))
+        name, wait = self.upstream.name, _asked_wait(outcome)
         if outcome.status == 429:
             raise RateLimited(f"{name} takes no more requests for now.", retry_after=wait)
         if outcome.status >= 500 or 300 <= outcome.status < 400:
@@ -293,6 +295,15 @@ class ResilientClient:
                 headers={"User-Agent": "triptych"},
             )
         return self._session
+
+
+def _asked_wait(answer: Answer) -> float | None:
+    return retry_after(answer.headers.get("Retry-After"))
+
+
+def _was_not_done(answer: Answer) -> bool:
+    # A proxy says 503 also when the upstream took the request and its answer was lost; only who refuses names a time.
+    return answer.status == 429 or (answer.status == 503 and _asked_wait(answer) is not None)
 
 
 @lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """When to try again: backoff with full jitter, what the server asked for, and a budget for all calls together."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -55,6 +56,6 @@ def retry_after(value: str | None, now: Callable[[], float] = time.time) -> floa
         return None
     try:
         seconds = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - now()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, seconds)
+    return max(0.0, seconds) if math.isfinite(seconds) else None

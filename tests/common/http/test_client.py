@@ -86,9 +86,21 @@ async def test_what_can_be_repeated_is_tried_again(method: str, status: int) -> 
     assert len(script.seen) == 3
 
 
-@pytest.mark.parametrize(("status", "sent"), [(500, 1), (502, 1), (504, 1), (429, 2), (503, 2)])
-async def test_a_post_is_repeated_only_when_nothing_was_done(status: int, sent: int) -> None:
-    script = Script(status, 200)
+@pytest.mark.parametrize(
+    ("status", "headers", "sent"),
+    [
+        (500, {}, 1),
+        (502, {}, 1),
+        (504, {}, 1),
+        # A proxy whose connection broke after the request went through.
+        (503, {}, 1),
+        (503, {"Retry-After": "soon"}, 1),
+        (503, {"Retry-After": "0"}, 2),
+        (429, {}, 2),
+    ],
+)
+async def test_a_post_is_repeated_only_when_nothing_was_done(status: int, headers: dict[str, str], sent: int) -> None:
+    script = Script(web.Response(status=status, headers=headers), 200)
     async with client_of(script) as client:
         if sent == 1:
             with pytest.raises(Unavailable):
@@ -178,6 +190,15 @@ async def test_a_pause_longer_than_the_deadline_is_told_at_once() -> None:
             await client.send(GET)
     assert time.monotonic() - started < 10
     assert told.value.retry_after == pytest.approx(60, abs=2)
+
+
+@pytest.mark.parametrize(("asked", "held_back"), [(str(365 * 86400), 300), ("9" * 400, 0)])
+async def test_no_answer_holds_back_all_requests_for_long(asked: str, held_back: float) -> None:
+    async with client_of(Script(429, headers={"Retry-After": asked})) as client:
+        with pytest.raises(RateLimited) as told:
+            await client.send(GET)
+        assert client.status().held_back == pytest.approx(held_back, abs=20)
+    assert told.value.retry_after is None or told.value.retry_after <= 300
 
 
 async def test_the_rate_is_kept() -> None:

@@ -44,6 +44,8 @@ def test_an_idle_time_does_not_save_up_retries() -> None:
         ("soon", None),
         ("-5", None),
         ("nan", None),
+        ("9" * 400, None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ("", None),
         (None, None),
     ],
