@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.errors import SettingsError
 from common.security.secret_settings import SecretSettings
-from common.security.secrets import Rotating, SecretUnavailable, Template, is_reference
+from common.security.secrets import SCHEME, Rotating, SecretUnavailable, Template, is_reference
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 S = TypeVar("S", bound="Settings")
@@ -175,8 +175,9 @@ def _resolved(cls: type[Settings], given: Mapping[str, str | None], problems: li
     for field, template in references.items():
         name = f"{prefix}{field}"
         try:
-            if not template.references:
-                raise SecretUnavailable(f"{template.text}: it is not secret://path#field")
+            if len(template.references) < max(1, template.text.count(f"${{{SCHEME}")):
+                # Its text is not named: beside a mistyped reference, or in it, there may be a plain password.
+                raise SecretUnavailable("it is or holds a reference that is not secret://path#field")
             found[name.lower()] = template.render(open_cache(_where_secrets_live()).get)
         except SecretUnavailable as error:
             problems.append(f"{name.upper()}: {error}")

@@ -107,11 +107,24 @@ def test_errors_name_the_setting_and_the_reference_and_no_value(monkeypatch: pyt
     assert CANARY not in text + str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["secret://", "secret://a b", "secret:///#x y", "${secret://}"])
-def test_a_mistyped_reference_is_never_taken_for_the_value(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secret://",
+        f"secret://a {CANARY}",
+        "secret:///#x y",
+        "${secret://}",
+        f"redis://:{CANARY}@cache/0?user=${{secret://prod#token",
+        f"redis://:{CANARY}@${{secret://prod#count}}/${{secret://prod #count}}",
+    ],
+)
+def test_a_mistyped_reference_is_never_taken_for_the_value_nor_shown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTHER_TOKEN", text)
-    with pytest.raises(SettingsError, match="OTHER_TOKEN"):
+    with pytest.raises(SettingsError, match="OTHER_TOKEN: it is or holds a reference that is not") as caught:
         load_settings(OtherSettings)
+    assert CANARY not in str(caught.value)
 
 
 def test_where_secrets_live_cannot_be_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
