@@ -2,11 +2,31 @@
 
 import re
 import secrets
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+_HIDDEN = (
+    *((0x00, 0x08), (0x0B, 0x1F), (0x7F, 0x9F)),  # control
+    *((0xAD, 0xAD), (0x61C, 0x61C), (0x70F, 0x70F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F)),  # format
+    *((0xFEFF, 0xFEFF), (0xFFF0, 0xFFFB), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A)),
+    *((0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x3164, 0x3164), (0xFFA0, 0xFFA0)),  # fillers
+    *((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0000, 0xE0FFF)),  # variation selectors and tags: can carry whole texts
 )
+"""What cannot be seen: it could hide an order from people, or cut one into pieces that are not recognised.
+
+That costs joiners of emoji and of Persian words, whose parts stay, and keeps signs of category Cf that are seen.
+"""
+
+
+def _other_than(ranges: Iterable[tuple[int, int]]) -> str:
+    # A class of what is seen finds an ordinary character at once; one of what is hidden takes twice the time for it.
+    firsts, lasts = zip(*sorted(ranges), strict=True)
+    seen = zip((-1, *lasts), (*firsts, sys.maxunicode + 1), strict=True)
+    return "".join(rf"\U{last + 1:08x}-\U{first - 1:08x}" for last, first in seen if last + 1 < first)
+
+
+_NOT_SEEN = re.compile(f"[^{_other_than(_HIDDEN)}]")
 _INSTRUCTION = re.compile(
     r"ignore (all |any )?(the )?(previous|prior|above) (instructions|prompts)"
     r"|disregard (the |your )?(previous|prior|above|system)"
@@ -62,7 +82,8 @@ class Untrusted:
 
 def untrusted(text: str, max_chars: int) -> Untrusted:
     """Strip control and invisible characters, cap the length, flag what looks like instructions."""
-    clean = _CONTROL.sub("", text)
+    # Separators of lines become spaces, so that no words grow together and no line of a log is forged.
+    clean = _NOT_SEEN.sub("", text.replace("\u2028", " ").replace("\u2029", " "))
     return Untrusted(clean[:max_chars], _is_suspicious(clean.casefold()), len(clean) > max_chars, len(text))
 
 
