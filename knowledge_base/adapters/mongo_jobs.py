@@ -1,7 +1,7 @@
 """The job queue in MongoDB. A job is born in the document that it is about, and handed over to the queue.
 
-Who dies in between leaves it in the document's outbox; whoever claims jobs next hands it over. It has its id from the
-beginning, so that handing over twice is harmless.
+Who dies in between leaves it in the document's outbox; whoever claims jobs or asks how many there are next hands it
+over. It has its id from the beginning, so that handing over twice is harmless.
 """
 
 import time
@@ -164,6 +164,8 @@ class MongoJobQueue(Claims):
 
     async def depth(self) -> Depth:
         """See JobQueue."""
+        # Workers that wait for a bell claim nothing before this tells them that there is something.
+        await hand_over_left(self._database)
         now = time.time()
         is_ready = {"$lte": ["$ready_at", now]}
         counts = {"count": {"$sum": 1}, "ready": {"$sum": {"$cond": [is_ready, 1, 0]}}, "first": {"$min": "$ready_at"}}

@@ -20,6 +20,7 @@ from knowledge_base.bootstrap import Stores
 from knowledge_base.browsing import Sort
 from knowledge_base.documents import Accepted, FolderSource, KnownFile, NewDocument, Published, Stored, Task
 from knowledge_base.filters import Field, OneOf, Restriction
+from knowledge_base.worker import LOOK_SECONDS
 from tests.support.catalogs import KINDS, stores_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -271,8 +272,9 @@ async def test_sources_remember_their_files(stores: Stores, name: str) -> None:
     assert await stores.sources.files(source) == {}
 
 
+@pytest.mark.parametrize("asked_first", [False, True], ids=["claimed", "asked for"])
 async def test_mongodb_hands_over_jobs_of_one_who_died_in_between(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, asked_first: bool
 ) -> None:
     async with stores_of("mongodb", tmp_path, request) as stores:
 
@@ -286,6 +288,9 @@ async def test_mongodb_hands_over_jobs_of_one_who_died_in_between(
         assert await stores.queue.claim(5) == []
         now = time.time()
         monkeypatch.setattr("knowledge_base.adapters.mongo_jobs.time.time", lambda: now + mongo_jobs.LEFT_SECONDS + 1)
+        if asked_first:
+            depth = await stores.queue.depth()
+            assert depth.ready == 1 and depth.oldest_seconds > LOOK_SECONDS / 2, "or no worker would look at it"
         [job] = await stores.queue.claim(5)
         assert job.payload["document_id"] == name
         assert await stores.queue.claim(5) == []
