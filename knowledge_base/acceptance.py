@@ -47,6 +47,11 @@ def after(item: Stored, number: int) -> Known:
     return Known(item.life, number, False, False, document.access, content, document.title)
 
 
+def access_changes(before: Known | None, access: Access) -> bool:
+    """Whether the index is to be told: it has chunks of earlier versions, which know other rights."""
+    return before is not None and not before.is_deleted and before.access != access
+
+
 def task_for(item: Stored, number: int) -> Task:
     """The job of an accepted version."""
     return Task("ingest", item.document.document_id, number, item.document.name, item.life)

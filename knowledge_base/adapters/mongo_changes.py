@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from common.errors import Conflict
+from common.jobs import new_batch
 from common.security.access import Access, AccessScope
-from knowledge_base.acceptance import Known, answer, content_of, task_for
+from knowledge_base.acceptance import Known, access_changes, answer, content_of, task_for
 from knowledge_base.adapters.mongo_documents import (
     Row,
     access_of,
@@ -18,7 +19,7 @@ from knowledge_base.adapters.mongo_documents import (
     version_of,
 )
 from knowledge_base.adapters.mongo_jobs import job_row
-from knowledge_base.documents import Accepted, Published, Stored, Validity, Version
+from knowledge_base.documents import Accepted, Published, Stored, Task, Validity, Version
 
 
 def accepted(
@@ -27,6 +28,7 @@ def accepted(
     """Answers and jobs, and the document with the versions that were taken; None if there are none."""
     answers: list[Accepted | Conflict | None] = []
     jobs: list[Row] = []
+    before = _known_of(row) if row else None
     for item in items:
         found = answer(item, _known_of(row) if row else None, caller, batch, operator)
         if isinstance(found, Accepted) and found.batch:
@@ -38,6 +40,8 @@ def accepted(
         answers.append(found)
     if row is None or not jobs:
         return (answers, jobs), None
+    if access_changes(before, access_of(row)):
+        jobs.append(job_row(new_batch(), caller, Task("access", row["id"]).payload))
     row["outbox"] += jobs
     return (answers, jobs), row
 

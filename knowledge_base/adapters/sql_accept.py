@@ -7,12 +7,13 @@ from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.errors import Conflict
+from common.jobs import new_batch
 from common.jobs.sql_table import enqueue
 from common.security.access import Access, AccessScope
-from knowledge_base.acceptance import Known, after, answer, content_of, moment, task_for
+from knowledge_base.acceptance import Known, access_changes, after, answer, content_of, moment, task_for
 from knowledge_base.adapters.sql_filter import fact_rows, facts
 from knowledge_base.adapters.sql_tables import access_of, documents, readers, versions
-from knowledge_base.documents import Accepted, NewDocument, Stored
+from knowledge_base.documents import Accepted, NewDocument, Stored, Task
 
 
 async def accept(
@@ -37,6 +38,8 @@ async def accept(
             await connection.execute(insert(facts), values)
         tasks = [task_for(item, number) for item, number in taken]
         await enqueue(connection, batch, caller.tenant, caller.subject, [task.payload for task in tasks])
+        if told := [Task("access", i).payload for i, known in before.items() if access_changes(known, now[i].access)]:
+            await enqueue(connection, new_batch(), caller.tenant, caller.subject, told)
     return answers
 
 

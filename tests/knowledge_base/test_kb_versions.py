@@ -58,6 +58,15 @@ async def test_the_past_is_readable_by_the_rights_of_now(tmp_path: Path) -> None
             await knowledge_base.library.history("tea", PAT)
 
 
+async def test_rights_of_a_new_version_reach_the_passages_of_old_ones(tmp_path: Path) -> None:
+    async with knowledge_base_in(tmp_path) as knowledge_base:
+        for number, level in enumerate(("confidential", "public")):
+            at = YEAR_AGO + number * 100 * DAY
+            await add_all(knowledge_base, [document("tea", f"Oolong {number}.", access=Access(level), created_at=at)])  # type: ignore[arg-type]
+        assert [version for version, *_ in await texts(knowledge_base, "oolong", YEAR_AGO + DAY)] == [1]
+        assert [version for version, *_ in await texts(knowledge_base, "oolong")] == [2]
+
+
 async def test_history_says_when_each_version_counted(tmp_path: Path) -> None:
     async with knowledge_base_in(tmp_path) as knowledge_base:
         await three_versions(knowledge_base)

@@ -163,6 +163,19 @@ async def test_rights_count_for_all_versions_at_once_and_are_part_of_each_questi
     assert [payload["kind"] for payload in await drained(stores.queue, name)] == ["access", "ingest"]
 
 
+async def test_a_version_with_other_rights_comes_with_the_job_that_tells_the_index(stores: Stores, name: str) -> None:
+    internal, public = Access("internal"), Access("public")
+    for key, access, told in (("k1", internal, False), ("k2", internal, False), ("k3", public, True)):
+        [answer] = await accepted(stores, stored(name, key, access=access))
+        progress = await stores.queue.progress(answer.batch)
+        assert progress is not None and progress.total == 1, "a batch counts documents"
+        kinds = [payload["kind"] for payload in await drained(stores.queue, name)]
+        assert kinds == (["access", "ingest"] if told else ["ingest"]), key
+    await stores.catalog.delete(name, OPERATOR, "b")
+    await accepted(stores, stored(name, "k4", life=3, access=internal))
+    assert [payload["kind"] for payload in await drained(stores.queue, name)] == ["erase", "ingest"]
+
+
 OPERATOR_OF_ENG = replace(OPERATOR, groups=frozenset({"eng"}))
 
 
