@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from knowledge_base.adapters.sql_filter import OWN, facts, of_version
+from knowledge_base.adapters.sql_filter import ORDERED, facts, of_version
 from knowledge_base.adapters.sql_tables import versions
 from knowledge_base.browsing import SORT_CHARS, Facet, Facets, Position, Sort
 from knowledge_base.documents import MetadataValue
@@ -90,12 +90,12 @@ def _value(row: RowMapping) -> MetadataValue:
 
 def _own_columns(name: str) -> tuple[ColumnElement[Any], ColumnElement[Any], ColumnElement[Any]]:
     if OWN_TYPES[name] is str:
-        return literal(2), literal(0.0), func.substr(OWN[name], 1, SORT_CHARS)
-    return literal(0), OWN[name], literal("")
+        return literal(2), literal(0.0), func.substr(ORDERED[name], 1, SORT_CHARS)
+    return literal(0), ORDERED[name], literal("")
 
 
 def _tie(sort: Sort) -> tuple[ColumnElement[Any], bool]:
-    return versions.c.document_id, sort.descending and sort.field.name == "document_id"
+    return ORDERED["document_id"], sort.descending and sort.field.name == "document_id"
 
 
 def _beyond(columns: Sequence[tuple[ColumnElement[Any], bool]], after: Position) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     exists,
     false,
     not_,
@@ -56,6 +57,8 @@ OWN: dict[str, ColumnElement[Any]] = {
     "published_at": versions.c.published_at,
     "classification": documents.c.level,
 }
+ORDERED = OWN | {name: cast(OWN[name], _TEXT) for name in ("document_id", "title")}
+"""For `<` and for an order. What is equal is so by any locale, and is found in an index."""
 
 
 def satisfies(condition: Filter) -> ColumnElement[bool]:
@@ -72,7 +75,7 @@ def satisfies(condition: Filter) -> ColumnElement[bool]:
         case OneOf(field, values):
             return or_(false(), *(_equals(field, value) for value in values))
         case Range(Field(name, own=True), bounds):
-            return and_(*(COMPARE[bound](OWN[name], limit) for bound, limit in bounds))
+            return and_(*(COMPARE[bound](ORDERED[name], limit) for bound, limit in bounds))
         case Range(field, bounds):
             tests = [COMPARE[bound](_column(limit), limit) for bound, limit in bounds]
             kinds = [facts.c.kind == kind_of(limit) for _, limit in bounds]

@@ -29,6 +29,8 @@ SETTINGS = {
     "jit": "off",
 }
 """Nothing of it is kept, so that it may be fast."""
+LOCALE = "en_US.UTF-8"
+"""As most have it in production: where a text comes in an order is not where its code points say."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Programs:
         self.password_file = home / "password"
         self.password_file.write_text(self.password)
         self.password_file.chmod(0o644)
+        self.environment = {**os.environ, "PGPASSWORD": self.password}
 
     def _copy(self) -> None:
         """That account may not be able to read where the wheel is. Programs find their libraries beside them."""
@@ -94,7 +97,7 @@ class Programs:
             capture_output=True,
             text=True,
             user=self.user,
-            env={**os.environ, "PGPASSWORD": self.password},
+            env=self.environment,
             timeout=60,
         )
         if done.returncode:
@@ -106,7 +109,7 @@ class Programs:
         settings = [f"-c{name}={value}" for name, value in {**SETTINGS, "port": port}.items()]
         log = self.home / f"{data.name}.log"
         command = [str(self.bin / "postgres"), "-D", str(data), *settings]
-        process = run(command, log, self.user, stop=signal.SIGQUIT)
+        process = run(command, log, self.user, signal.SIGQUIT, self.environment)
         ready = [str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         try:
             wait_until(lambda: subprocess.run(ready).returncode == 0, process, log)
@@ -120,8 +123,18 @@ class Programs:
         """A new, empty one."""
         data = self.home / "primary"
         password = f"--pwfile={self.password_file}"
-        self.call("initdb", "-D", str(data), "-U", USER, "--auth=scram-sha-256", password, "--encoding=utf8", "-N")
+        options = ["-U", USER, "--auth=scram-sha-256", password, "--encoding=utf8", "-N", *self._locale()]
+        self.call("initdb", "-D", str(data), *options)
         return self.serve(data)
+
+    def _locale(self) -> list[str]:
+        """Made here: the machine may not have it, and this Postgres has no ICU. Without its sources it is C."""
+        made = ["localedef", "--no-archive", "-i", "en_US", "-f", "UTF-8", str(self.home / "locales" / LOCALE)]
+        (self.home / "locales").mkdir()
+        if shutil.which("localedef") is None or subprocess.run(made, capture_output=True).returncode:
+            return []
+        self.environment["LOCPATH"] = str(self.home / "locales")
+        return [f"--lc-collate={LOCALE}", f"--lc-ctype={LOCALE}"]
 
     def standby(self, primary: Cluster) -> Cluster:
         """A hot standby that streams from it."""

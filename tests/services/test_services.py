@@ -1,6 +1,7 @@
 """The servers are what tests take them for."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,14 @@ async def test_a_postgres_database_is_new_and_takes_writes(postgres_database: st
         await connection.execute(text("CREATE TABLE things (name text)"))
         await connection.execute(text("INSERT INTO things VALUES ('one')"))
         assert (await connection.execute(text("SELECT name FROM things"))).scalars().all() == ["one"]
+    await engine.dispose()
+
+
+@pytest.mark.skipif(shutil.which("localedef") is None, reason="localedef makes the locale")
+async def test_postgres_puts_texts_in_the_order_of_a_locale(postgres_database: str) -> None:
+    engine = create_async_engine(postgres_database)
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT 'a' < 'B'"))).scalar_one(), "or tests would not notice what does"
     await engine.dispose()
 
 

@@ -203,16 +203,23 @@ async def test_what_is_deleted_is_gone_and_its_id_begins_another_life(stores: St
 
 async def test_pages_are_in_order_and_go_on_where_they_ended(stores: Stores, name: str) -> None:
     values: list[Any] = [3, 1.5, "b", "a", True, None, ["x"]]
+    titles = ["Zebra", "apple", "\u00c9clair", "Banana", "_x", "banana", "\U0001f642"]
+    ids = [f"{name}{letter}" for letter in "AbCdEfG"]
     group = [
-        stored(f"{name}{n}", metadata={"of": name, **({} if v is None else {"s": v})}) for n, v in enumerate(values)
+        stored(i, metadata={"of": name, **({} if v is None else {"s": v})}) for i, v in zip(ids, values, strict=True)
     ]
     await accepted(stores, *group)
-    await stores.catalog.publish([Published("acme", f"{name}{n}", 1, f"T{n}", "t", 1.0) for n in range(len(values))])
+    items = [Published("acme", i, 1, title, "t", 1.0) for i, title in zip(ids, titles, strict=True)]
+    await stores.catalog.publish(items)
     restriction = Restriction(PAT, where=OneOf(Field("of"), (name,)))
+    # By code points, also in a database with a locale.
     for sort, order in (
-        (Sort(Field("s")), "1043256"),
-        (Sort(Field("s"), True), "0142356"),
-        (Sort(Field("title", own=True), True), "6543210"),
+        (Sort(Field("s")), "bAEdCGf"),
+        (Sort(Field("s"), True), "AbECdGf"),
+        (Sort(Field("title", own=True)), "dAEbfCG"),
+        (Sort(Field("title", own=True), True), "GCfbEAd"),
+        (Sort(Field("published_at", own=True)), "ACEGbdf"),
+        (Sort(Field("document_id", own=True), True), "fdbGECA"),
     ):
         found, after = "", None
         while page := await stores.catalog.page(restriction, 2, sort, after):
