@@ -97,9 +97,12 @@ class Ingest:
                 raise InvalidInput(f"There are {len(sources)} files; a call takes 1 to {MAX_FILES}.", hint)
             await self.admit(len(sources))
             batch, tally = new_batch(), Tally()
-            async for outcome in self.accept(sources, caller, access, batch):
-                tally.add(outcome)
-        await self._audit(tally.record("files_taken_in", caller, job_id=batch))
+            try:
+                async for outcome in self.accept(sources, caller, access, batch):
+                    tally.add(outcome)
+            finally:
+                # What was accepted stays so, if the call's time is over meanwhile.
+                await self._audit(tally.record("files_taken_in", caller, job_id=batch))
         return batch
 
     async def admit(self, count: int) -> None:

@@ -11,7 +11,7 @@ from common.jobs import Job, Retry, new_batch
 from common.jobs.sql import SqlJobQueue
 from common.security.access import AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
-from knowledge_base.documents import IndexedChunk
+from knowledge_base.documents import IndexedChunk, ParsedDocument
 from tests.support.knowledge import document, knowledge_base_in
 
 OPERATOR = AccessScope("acme", "operator", clearance="restricted")
@@ -40,6 +40,28 @@ async def test_an_index_that_is_away_costs_no_try(tmp_path: Path, monkeypatch: p
         await kb.worker.work_once()
         status = await kb.queue.progress(batch)
         assert status and (status.state, status.done) == ("finished", 3)
+
+
+async def test_a_heartbeat_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with knowledge_base_in(tmp_path, job_lease_seconds=1) as kb:
+        heartbeat, parse, beats, kept = kb.queue.heartbeat, kb.parser.parse, list[int](), asyncio.Event()
+
+        async def beat(jobs: Sequence[Job]) -> None:
+            beats.append(len(jobs))
+            if len(beats) == 1:
+                raise OSError("the database is away for a moment")
+            await heartbeat(jobs)
+            kept.set()
+
+        async def slow(name: str, data: bytes) -> ParsedDocument:
+            await asyncio.wait_for(kept.wait(), 20)
+            return await parse(name, data)
+
+        monkeypatch.setattr(kb.queue, "heartbeat", beat)
+        monkeypatch.setattr(kb.parser, "parse", slow)
+        await kb.library.add(document("tea", "Tea."), OPERATOR)
+        assert await kb.worker.work_once() == 1
+        assert (await kb.library.fetch("tea", OPERATOR)).text == "Tea."
 
 
 async def test_one_document_that_cannot_be_written_holds_up_no_other(
