@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import re
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import NotFound, Unavailable
 from common.security.encryption import CannotOpen, Keyring, place
+from knowledge_base.adapters.object_files import remove_folder, replace_file
 from knowledge_base.adapters.object_stores import Account, folder_of, open_store
 
 T = TypeVar("T")
@@ -77,24 +77,26 @@ class Objects:
             with contextlib.suppress(FileNotFoundError), _reached():
                 await obstore.delete_async(store, paths)
         if (folder := folder_of(self._location)) is not None:
-            # A writer that was killed leaves a part of an object, which the store does not list.
-            await asyncio.to_thread(shutil.rmtree, folder / where, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, folder / where)
 
     async def reseal(self) -> AsyncIterator[bool]:
         """Go through all sealed objects; True for each that an older key had sealed, and the newest one has now."""
         if self._keyring is None:
             return
         import obstore
+        from obstore.exceptions import PreconditionError
 
         store = await self._store()
         async for paths in _listed(store, None):
             for path in (path for path in paths if path.rpartition("/")[2].startswith("s")):
-                with contextlib.suppress(FileNotFoundError), _reached():
-                    data = bytes(await (await obstore.get_async(store, path)).bytes_async())
+                # Erased or replaced meanwhile: there is nothing to do.
+                with contextlib.suppress(FileNotFoundError, PreconditionError), _reached():
+                    found = await obstore.get_async(store, path)
+                    data = bytes(await found.bytes_async())
                     is_old = not self._keyring.is_current(data)
                     if is_old:
                         sealed = self._keyring.seal(self._plain(data, path), place("object", path))
-                        await obstore.put_async(store, path, sealed, chunk_size=_PART, max_concurrency=4)
+                        await self._replace(path, sealed, found.meta)
                     yield is_old
 
     async def _write(self, path: str, data: bytes) -> None:
@@ -112,6 +114,17 @@ class Objects:
         except FileNotFoundError as error:
             what = f"The object store at {self._location} is not there."
             raise Unavailable(what, "The operator makes the bucket or container of KB_OBJECTS_URL.") from error
+
+    async def _replace(self, path: str, data: bytes, seen: Any) -> None:
+        """Only if it is still what was seen, or what was erased in between would come back."""
+        import obstore
+
+        if (folder := folder_of(self._location)) is not None:
+            await asyncio.to_thread(replace_file, folder / path, data)
+            return
+        same: Any = {name: seen[name] for name in ("e_tag", "version") if seen[name]}
+        # In one piece: parts know no condition.
+        await obstore.put_async(await self._store(), path, data, mode=same, use_multipart=False)
 
     async def _exists(self, path: str) -> bool:
         import obstore
@@ -153,11 +166,17 @@ class Objects:
 @contextlib.contextmanager
 def _reached() -> Iterator[None]:
     """What a store does wrong is told without its words, which may name hosts and accounts."""
-    from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import (
+        AlreadyExistsError,
+        BaseError,
+        PermissionDeniedError,
+        PreconditionError,
+        UnauthenticatedError,
+    )
 
     try:
         yield
-    except AlreadyExistsError:
+    except (AlreadyExistsError, PreconditionError):
         raise
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise Unavailable("The object store refuses its credentials.", "The operator renews them.") from error

@@ -119,6 +119,26 @@ async def test_keys_change_with_overlap_and_old_ones_go_after_all_is_sealed_agai
         await Objects(place.location, None, place.account).get(key)
 
 
+@pytest.mark.parametrize("data", [b"text", LARGE], ids=["small", "large"])
+async def test_what_is_erased_while_it_is_sealed_again_stays_gone(place: Place, data: bytes) -> None:
+    class Slow(Keyring):
+        """Meanwhile a server erases the document."""
+
+        def seal(self, plain: bytes, aad: bytes) -> bytes:
+            server = threading.Thread(target=asyncio.run, args=(old.erase("acme", "doc"),))
+            server.start()
+            server.join()
+            return super().seal(plain, aad)
+
+    old = Objects(place.location, Keyring(OLD_KEY), place.account)
+    key = await old.put(data, "acme", "doc")
+    resealing = Objects(place.location, Slow(NEW_KEY, [OLD_KEY]), place.account)
+    assert [done async for done in resealing.reseal()] == []
+    with pytest.raises(NotFound):
+        await resealing.get(key)
+    assert await place.paths() == []
+
+
 @pytest.mark.parametrize("kind", ["s3", "azure"])
 async def test_failures_say_what_to_do_and_nothing_of_the_account(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
