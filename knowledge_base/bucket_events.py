@@ -65,12 +65,16 @@ class BucketEvents:
     async def take(self, events: Iterable[BucketEvent], now: float | None = None) -> int:
         """Returns how many of the notices were new. Notices of no source of ours do nothing."""
         moment = time.time() if now is None else now
-        fresh = [event for event in events if abs(moment - event.at) <= WINDOW_SECONDS and await self._is_first(event)]
-        if fresh:
-            for source in await self._sources.registered():
-                if any(_concerns(source, event) for event in fresh):
-                    self._look_at(source)
-        return len(fresh)
+        recent = [event for event in events if abs(moment - event.at) <= WINDOW_SECONDS]
+        # Before a notice counts: what fails after that, the store would tell in vain.
+        sources, fresh = await self._sources.registered() if recent else [], 0
+        for event in recent:
+            if await self._is_first(event):
+                fresh += 1
+                for source in sources:
+                    if _concerns(source, event):
+                        self._look_at(source)
+        return fresh
 
     async def idle(self) -> None:
         """Wait until all passes are done."""

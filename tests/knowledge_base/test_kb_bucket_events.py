@@ -17,7 +17,7 @@ from common.security.nonces import LocalNonces
 from knowledge_base import bucket_events
 from knowledge_base.adapters.bucket import ObstoreBucket
 from knowledge_base.bootstrap import KnowledgeBase
-from knowledge_base.bucket_events import WINDOW_SECONDS, BucketEvents, read_events
+from knowledge_base.bucket_events import WINDOW_SECONDS, BucketEvent, BucketEvents, read_events
 from knowledge_base.bucket_route import MAX_BYTES, bucket_routes
 from knowledge_base.buckets import BucketSync
 from knowledge_base.documents import FolderSource
@@ -110,6 +110,22 @@ async def test_a_notice_counts_once_and_not_for_ever(site: Site) -> None:
     assert (await site.post(s3_notice("reports", "2026/tea.md", "2"))).json() == {"new": 1}
     await site.events.idle()
     assert site.passes == 2
+
+
+async def test_a_notice_that_could_not_be_taken_counts_when_it_is_sent_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> list[FolderSource]:
+        raise OSError("the database is away")
+
+    event = BucketEvent("1", "reports", "2026/tea.md", time.time())
+    with monkeypatch.context() as patched:
+        patched.setattr(site.events._sources, "registered", away)
+        with pytest.raises(OSError, match="away"):
+            await site.events.take([event])
+    assert await site.events.take([event]) == 1
+    await site.events.idle()
+    assert site.passes == 1
 
 
 async def test_notices_of_nobody_s_bucket_do_nothing(site: Site) -> None:
