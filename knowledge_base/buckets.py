@@ -55,20 +55,27 @@ class BucketSync:
         self, source: FolderSource, checksum: bool = False, force: bool = False, dry_run: bool = False
     ) -> Plan:
         """One pass, as of a folder: see FolderSync.run; `source.root` is the URL. Raises Unavailable, too."""
-        async with self.mirrored(source.root) as (files, refused):
-            return await self._sync.run_at(files, refused, source, checksum, force, dry_run)
+        async with self._turn(source.root) as mirror:
+            # Before the bucket is listed: what another machine takes in from now on is not missing in the list.
+            before = await self._sync.known_paths(source)
+            refused = await self._bring_up_to_date(self._open(source.root), mirror)
+            return await self._sync.run_at(mirror / "files", refused, source, checksum, force, dry_run, before)
 
     @asynccontextmanager
     async def mirrored(self, url: str) -> AsyncIterator[tuple[Path, list[NotTaken]]]:
         """The objects as files of a folder, and what is not taken. Nobody else changes it meanwhile."""
+        async with self._turn(url) as mirror:
+            yield mirror / "files", await self._bring_up_to_date(self._open(url), mirror)
+
+    @asynccontextmanager
+    async def _turn(self, url: str) -> AsyncIterator[Path]:
         if not url.startswith(SCHEMES) or not url.partition("://")[2].strip("/"):
             raise InvalidInput(f"{url[:200]} names no bucket.", "Write s3://bucket/prefix or az://container/prefix.")
         mirror = self._folder / hashlib.sha256(url.encode()).hexdigest()[:32]
-        files = mirror / "files"
-        files.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (mirror / "files").mkdir(parents=True, exist_ok=True, mode=0o700)
         with (mirror / "lock").open("w") as lock:
             await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-            yield files, await self._bring_up_to_date(self._open(url), mirror)
+            yield mirror
 
     async def _bring_up_to_date(self, bucket: Bucket, mirror: Path) -> list[NotTaken]:
         known, refused = _etags(mirror), list[NotTaken]()

@@ -7,7 +7,7 @@ repeated, so a run that was killed is simply run again.
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +75,10 @@ class FolderSync:
         """
         return await self.run_at(Path(wanted.root), (), wanted, checksum, force, dry_run)
 
+    async def known_paths(self, source: FolderSource) -> set[str]:
+        """Of the files that were taken in so far."""
+        return set(await self._store.files(source))
+
     async def run_at(
         self,
         place: Path,
@@ -83,8 +87,12 @@ class FolderSync:
         checksum: bool = False,
         force: bool = False,
         dry_run: bool = False,
+        before: Container[str] | None = None,
     ) -> Plan:
-        """The same for files that are elsewhere than the root says; `refused` are there, and do not get so far."""
+        """The same for files that are elsewhere than the root says; `refused` are there, and do not get so far.
+
+        `before` was known when the files were listed: others are newer than the list, and did not vanish.
+        """
         source = wanted if dry_run else await self._store.register(wanted)
         if (source.root, source.access) != (wanted.root, wanted.access):
             hint = "Use another name, or the same folder and access; set_access changes single documents."
@@ -93,6 +101,8 @@ class FolderSync:
         with ExitStack() as stack:
             found = [*await asyncio.to_thread(find_sources, [(place, "")], self._ingest.rules, stack), *refused]
             plan = await asyncio.to_thread(_compare, source, found, known, checksum)
+            if before is not None:
+                plan.vanished = [path for path in plan.vanished if path in before]
             _brake(plan, found, known, force)
             if not dry_run:
                 await self._carry_out(source, plan, known)

@@ -1,5 +1,6 @@
 """A bucket is followed: what changed is fetched and taken in, what is gone is deleted, and not all at once."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -130,6 +131,43 @@ async def test_a_bucket_that_does_not_answer_deletes_nothing(place: Place, tmp_p
         followed.source = replace(followed.source, name="bad", root="s3:///")
         with pytest.raises(InvalidInput, match="names no bucket"):
             await followed.run()
+
+
+class Listed:
+    """A store in memory; who reads it is told that it was listed, and waits until he may go on."""
+
+    def __init__(self, texts: dict[str, bytes]) -> None:
+        self.texts = texts
+        self.listed, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def objects(self) -> AsyncIterator[BucketObject]:
+        for key, text in sorted(self.texts.items()):
+            yield BucketObject(key, text.hex(), len(text))
+        self.listed.set()
+
+    async def read(self, key: str) -> bytes:
+        await self.go_on.wait()
+        return self.texts[key]
+
+
+async def test_what_another_machine_takes_in_after_the_bucket_was_listed_is_not_deleted(tmp_path: Path) -> None:
+    source = FolderSource("acme", "docs", "s3://bucket/docs", Access("internal"), "ops")
+    quick, slow = Listed({"tea.md": b"Oolong.", "mint.md": b"Mint."}), Listed({})
+    quick.go_on.set()
+    slow.texts = quick.texts
+    async with knowledge_base_in(tmp_path / "data") as kb:
+        one = BucketSync(kb.sync, tmp_path / "1", lambda _: quick, 10_000)
+        other = BucketSync(kb.sync, tmp_path / "2", lambda _: slow, 10_000)
+        await one.run(source)
+        late = asyncio.create_task(other.run(source))
+        await asyncio.wait_for(slow.listed.wait(), 20)
+        quick.texts["new.md"] = b"Assam."
+        assert len((await one.run(source)).added) == 1
+        slow.go_on.set()
+        plan = await late
+        assert (plan.vanished, plan.deleted) == ([], [])
+        del quick.texts["new.md"]
+        assert (await other.run(source)).vanished == ["new.md"]
 
 
 class Hostile:
