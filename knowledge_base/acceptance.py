@@ -40,11 +40,11 @@ def answer(
     return Accepted(document.document_id, known.latest + 1 if known else 1, batch)
 
 
-def after(item: Stored, number: int) -> Known:
+def after(item: Stored, number: int, known: Known | None) -> Known:
     """The document once this version of it is written."""
     document = item.document
     content = content_of(item.object_key, document.metadata)
-    return Known(item.life, number, False, False, document.access, content, document.title)
+    return Known(item.life, number, False, False, _access(item, known), content, document.title)
 
 
 def access_changes(before: Known | None, access: Access) -> bool:
@@ -70,6 +70,13 @@ def content_of(object_key: str | None, metadata: Mapping[str, Any] | None) -> tu
     return str(object_key), json.dumps(dict(metadata or {}), sort_keys=True)
 
 
+def _access(item: Stored, known: Known | None) -> Access:
+    """Who may read the document from then on. Asked while it is locked, so that no revocation is undone."""
+    if known and not known.is_deleted and item.document.access_is_default:
+        return known.access
+    return item.document.access
+
+
 def _other_access(access: Access) -> Conflict:
     who = ", ".join(label.partition(":")[2] for label in access.readers if label != ANYONE) or "everybody"
     what = f"The document is there already, with other access: {access.classification}, {who}."
@@ -79,7 +86,7 @@ def _other_access(access: Access) -> Conflict:
 def _unchanged(item: Stored, known: Known) -> bool:
     return (
         known.is_current
-        and known.access == item.document.access
+        and known.access == _access(item, known)
         and known.content == content_of(item.object_key, item.document.metadata)
         and item.document.title in ("", known.title)
     )

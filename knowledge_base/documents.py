@@ -80,6 +80,8 @@ class NewDocument:
     """When it was written, in seconds since 1970; default: now. Only an operator may say otherwise."""
     keeps_access: bool = False
     """As a new version it must have the access that the document has."""
+    access_is_default: bool = False
+    """Nobody chose `access`: it is for a new document, and one that is there keeps what it has by then."""
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,10 @@ class Ingest:
         self._audit = audit
         self.rules = rules
 
-    async def start(self, paths: Sequence[str], caller: AccessScope, access: Access) -> str:
-        """Accept files of the allowed folders; returns the batch. Raises Denied, InvalidInput, Unavailable."""
+    async def start(self, paths: Sequence[str], caller: AccessScope, access: Access, is_default: bool = False) -> str:
+        """Accept files of the allowed folders; returns the batch. `is_default`: who may read what is there stays.
+
+        Raises Denied, InvalidInput, Unavailable."""
         if not self._allowed:
             raise Denied("This server may read no folders.", "The operator names them in KB_ALLOWED_PATHS.")
         places = [locate(path, self._allowed) for path in paths]
@@ -98,7 +100,7 @@ class Ingest:
             await self.admit(len(sources))
             batch, tally = new_batch(), Tally()
             try:
-                async for outcome in self.accept(sources, caller, access, batch):
+                async for outcome in self.accept(sources, caller, access, batch, is_default=is_default):
                     tally.add(outcome)
             finally:
                 # What was accepted stays so, if the call's time is over meanwhile.
@@ -116,6 +118,7 @@ class Ingest:
         access: Access,
         batch: str,
         operator: bool = False,
+        is_default: bool = False,
     ) -> AsyncIterator[Outcome]:
         """Accept the documents of the sources, in groups; what is refused is recorded in the batch, too."""
         group: list[tuple[str, NewDocument]] = []
@@ -123,7 +126,7 @@ class Ingest:
             if isinstance(source, NotTaken):
                 yield await self.refuse(shown_path(source.relative), source.reason, caller, batch)
                 continue
-            documents = read_source(source, caller.tenant, access)
+            documents = read_source(source, caller.tenant, access, is_default)
             while (item := await asyncio.to_thread(_next, documents)) is not None:
                 if isinstance(item, Refused):
                     yield await self.refuse(source.name, item.message, caller, batch)

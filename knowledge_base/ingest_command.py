@@ -52,10 +52,12 @@ def ingest(
 
     own = load_settings(KnowledgeBaseSettings)
     access = Access(classification or own.default_classification, frozenset(group), frozenset(owner))
+    is_default = not (classification or group or owner)
     detail = {"paths": paths, "sync": sync or watch}
     if not (sync or watch):
         operator = AccessScope(tenant, "operator", frozenset(group), "restricted")
-        _run(data_dir, own, tenant, detail, partial(_once, paths=paths, operator=operator, access=access))
+        work = partial(_once, paths=paths, operator=operator, access=access, is_default=is_default)
+        _run(data_dir, own, tenant, detail, work)
         return
     from common.security.audit_command import operator_name
 
@@ -108,6 +110,7 @@ async def _once(
     paths: list[str],
     operator: AccessScope,
     access: Access,
+    is_default: bool,
 ) -> bool:
     from common.files import NotTaken
     from common.jobs import new_batch
@@ -129,7 +132,8 @@ async def _once(
         sources += await asyncio.to_thread(find_sources, places, knowledge_base.ingest.rules, files)
         with _bar(console) as progress:
             accepting = progress.add_task("accepted", total=len(sources))
-            async for outcome in knowledge_base.ingest.accept(sources, operator, access, batch, operator=True):
+            accepted = knowledge_base.ingest.accept(sources, operator, access, batch, True, is_default)
+            async for outcome in accepted:
                 tally.add(outcome)
                 done = tally.accepted + tally.unchanged + tally.refused
                 progress.update(accepting, completed=min(done, len(sources)))

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -100,10 +100,18 @@ class Library:
     async def _checked(self, document: NewDocument, caller: AccessScope) -> Accepted | AppError | None:
         try:
             _check(document, caller)
+            await self._check_access(document, caller)
             await self._check_file(document.name, document.data)
         except AppError as error:
             return error
         return None
+
+    async def _check_access(self, document: NewDocument, caller: AccessScope) -> None:
+        """A default is not what becomes of a document that is there, so it may be above the caller's clearance."""
+        if document.access_is_default and document.access.level > caller.level:
+            if await self._catalog.access(document.tenant, document.document_id) is not None:
+                return
+        _check_clearance(document.access, caller)
 
     async def _store(self, documents: Sequence[NewDocument], tenant: str) -> list[Stored]:
         """One put each: no erasure touches the objects of the life that a document is in."""
@@ -145,7 +153,7 @@ class Library:
         old = await self._catalog.get(document_id, caller, version)
         data = await self._objects.get(old.object_key)
         document = NewDocument(old.tenant, document_id, old.name, data, old.access, old.title, old.metadata)
-        return await self.add(document, caller)
+        return await self.add(replace(document, access_is_default=True), caller)
 
     async def set_access(self, document_id: str, access: Access, caller: AccessScope) -> None:
         """Change who may read a document. The very next search of any process knows. Raises NotFound, Denied."""
@@ -208,10 +216,10 @@ def _check(document: NewDocument, caller: AccessScope) -> None:
         raise InvalidInput(f"The id {document.document_id[:50]!r} cannot be used.", hint)
     if document.tenant != caller.tenant or not caller.tenant:
         raise Denied("You can add documents to your own tenant only.")
-    _check_clearance(document.access, caller)
 
 
 def _check_clearance(access: Access, caller: AccessScope) -> None:
     if access.level > caller.level:
         most = next(name for name, level in LEVELS.items() if level == caller.level)
-        raise Denied(f"You cannot classify a document above your own clearance ({most}).")
+        what = f"You cannot classify a document above your own clearance ({most})."
+        raise Denied(what, "Choose a lower one in `access`, if that is right.")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from common.http.upstream import UpstreamMetrics
 from common.job_tasks import JobTasks
 from common.jobs.metrics import measure
 from common.runtime import build_runtime
+from common.security.access import Access
 from common.security.principal import current_principal
 from common.security.untrusted import untrusted
 from common.server import build_app, build_server
@@ -68,6 +70,9 @@ FILTERS = """only documents whose metadata fits, as {"department": "legal", "yea
 in, range, gt, gte, lt, lte, exists; {"any": [...]}, {"all": [...]}, {"not": {...}} nest. list_facets tells fields"""
 Fields = Annotated[list[str], Field(description="metadata keys; default: the most frequent ones", max_length=20)]
 Filters = Annotated[dict[str, Any], Field(description=FILTERS)]
+NEW_ACCESS = """who may read. Leave it out unless the user says who: what is there already keeps its access, and what is
+new gets the server's default"""
+NewAccess = Annotated[AccessInput | None, Field(description=NEW_ACCESS)]
 SORT = "document_id, title, classification, published_at or a metadata key; descending with a minus, as -published_at"
 MAX_TEXT = 200_000
 """Characters of a document that one answer carries."""
@@ -229,25 +234,26 @@ def add_writing_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> No
         title: Annotated[str, Field(description="title as a reader would expect it", min_length=1, max_length=300)],
         text: Annotated[str, Field(description="the whole text, Markdown", min_length=1, max_length=2_000_000)],
         metadata: Annotated[dict[str, Any], Field(description="flat facts such as department or year")] = {},  # noqa: B006
-        access: Annotated[AccessInput, Field(description="who may read it")] = AccessInput(),  # noqa: B008
+        access: NewAccess = None,
     ) -> AcceptedDocument:
         """Add a document, or a new version of one. It is safe to repeat: the same content changes nothing.
         It is searchable once get_job says `finished`."""
         scope = current_principal.get().scope
-        document = NewDocument(
-            scope.tenant, id, f"{id}.md", text.encode(), access.access, title, metadata_from(metadata)
-        )
+        facts, given = metadata_from(metadata), _access(knowledge_base, access)
+        document = NewDocument(scope.tenant, id, f"{id}.md", text.encode(), given, title, facts)
+        document = replace(document, access_is_default=access is None)
         accepted = await knowledge_base.library.add(document, scope)
         return AcceptedDocument(document_id=id, version=accepted.version, job_id=accepted.batch)
 
     @server.tool(title="Ingest folders", annotations=WRITES)
     async def start_ingest(
         paths: Annotated[list[str], Field(description="files or folders on the server", min_length=1, max_length=20)],
-        access: Annotated[AccessInput, Field(description="who may read the documents")] = AccessInput(),  # noqa: B008
+        access: NewAccess = None,
     ) -> JobStatus:
         """Take files or folders of the server into the knowledge base. Returns a job: ask get_job how it goes."""
         scope = current_principal.get().scope
-        return await _job(knowledge_base, await knowledge_base.ingest.start(paths, scope, access.access))
+        given = _access(knowledge_base, access)
+        return await _job(knowledge_base, await knowledge_base.ingest.start(paths, scope, given, access is None))
 
     @server.tool(title="Progress of a job", annotations=READS)
     async def get_job(job_id: JobId) -> JobStatus:
@@ -261,6 +267,10 @@ def add_writing_tools(server: FastMCP[Any], knowledge_base: KnowledgeBase) -> No
         await _job(knowledge_base, job_id)
         await knowledge_base.queue.cancel(job_id, "ingest")
         return await _job(knowledge_base, job_id)
+
+
+def _access(knowledge_base: KnowledgeBase, given: AccessInput | None) -> Access:
+    return given.access if given else Access(knowledge_base.settings.default_classification)
 
 
 async def _job(knowledge_base: KnowledgeBase, job_id: str) -> JobStatus:

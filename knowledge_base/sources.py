@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,28 +94,27 @@ def document_id_of(relative: str) -> str:
     return f"{stem}-{hashlib.sha256(relative.encode()).hexdigest()[:8]}"
 
 
-def read_source(source: Source, tenant: str, access: Access) -> Iterator[NewDocument | Refused]:
+def read_source(
+    source: Source, tenant: str, access: Access, is_default: bool = False
+) -> Iterator[NewDocument | Refused]:
     """The documents of a file: one, or one a line for jsonl. A line that cannot be used does not stop the others.
+
+    `access` is for those that name none; `is_default` as NewDocument has it.
 
     It reads the disk, so it belongs off the event loop. Raises Refused if the file cannot be read.
     """
+    name = source.path.rpartition("/")[2]
+    template = NewDocument(tenant, document_id_of(source.name), name, b"", access, access_is_default=is_default)
     if suffix_of(source.path) == JSONL:
         with source.folder.open(source.path) as (file, _):
-            yield from _lines(source, file, tenant, access)
+            yield from _lines(source, file, template)
         return
     check_kind(source.name)
     data, _ = source.folder.read(source.path)
-    yield NewDocument(
-        tenant=tenant,
-        document_id=document_id_of(source.name),
-        name=source.path.rpartition("/")[2],
-        data=data,
-        access=access,
-        metadata={"source": source.name},
-    )
+    yield replace(template, data=data, metadata={"source": source.name})
 
 
-def _lines(source: Source, file: BinaryIO, tenant: str, access: Access) -> Iterator[NewDocument | Refused]:
+def _lines(source: Source, file: BinaryIO, template: NewDocument) -> Iterator[NewDocument | Refused]:
     limit, number, size = source.folder.rules.max_bytes, 0, 0
     while raw := file.readline(limit + 1):
         number += 1
@@ -126,7 +125,7 @@ def _lines(source: Source, file: BinaryIO, tenant: str, access: Access) -> Itera
             yield Refused(f"{shown(source.name)} line {number} is larger than {limit / 1_048_576:.3g} MB")
             size += _skip_line(file, limit)
         elif raw.strip():
-            yield _document(source, raw, number, tenant, access)
+            yield _document(source, raw, number, template)
 
 
 def _skip_line(file: BinaryIO, block: int) -> int:
@@ -138,15 +137,16 @@ def _skip_line(file: BinaryIO, block: int) -> int:
     return skipped
 
 
-def _document(source: Source, raw: bytes, number: int, tenant: str, access: Access) -> NewDocument | Refused:
+def _document(source: Source, raw: bytes, number: int, template: NewDocument) -> NewDocument | Refused:
     try:
         line = Line.model_validate(json.loads(raw, parse_constant=_no_number))
-        return NewDocument(
-            tenant=tenant,
+        return replace(
+            template,
             document_id=line.id,
             name=f"{line.id}.txt",
             data=line.text.encode(),
-            access=line.access.access if line.access else access,
+            access=line.access.access if line.access else template.access,
+            access_is_default=template.access_is_default and line.access is None,
             title=line.title,
             metadata=metadata_from(line.metadata),
         )

@@ -131,7 +131,7 @@ class FolderSync:
         old = before.document_ids if before else ()
         new: list[str] = []
         is_whole = True
-        documents = read_source(seen.source, source.tenant, source.access)
+        documents = read_source(seen.source, source.tenant, source.access, is_default=True)
         while group := await asyncio.to_thread(_group, documents):
             accepted, refused = await self._sort(source, group, own, seen.source)
             new += [item.document_id for _, item in accepted]
@@ -153,7 +153,7 @@ class FolderSync:
     async def _sort(
         self, source: FolderSource, group: Sequence[NewDocument | Refused], own: set[str], file: Source
     ) -> tuple[list[tuple[str, NewDocument]], list[tuple[str, str]]]:
-        """What may be accepted, with the rights it has by now; and what may not, because it is somebody else's."""
+        """What may be accepted; and what may not, because it is somebody else's."""
         accepted: list[tuple[str, NewDocument]] = []
         refused: list[tuple[str, str]] = []
         for item in group:
@@ -163,9 +163,6 @@ class FolderSync:
             current = await self._catalog.access(source.tenant, item.document_id)
             if current is not None and item.document_id not in own:
                 refused.append((file.name, f"The id {item.document_id} is that of a document from elsewhere."))
-            elif current is not None and item.access == source.access:
-                # Somebody may have changed who reads it, which a new version must not undo.
-                accepted.append((file.name, replace(item, access=current)))
             else:
                 accepted.append((file.name, item))
         return accepted, refused

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from common.errors import Conflict
 from common.jobs import new_batch
 from common.security.access import Access, AccessScope
-from knowledge_base.acceptance import Known, access_changes, answer, content_of, task_for
+from knowledge_base.acceptance import Known, access_changes, after, answer, content_of, task_for
 from knowledge_base.adapters.mongo_documents import (
     Row,
     access_of,
@@ -30,12 +30,13 @@ def accepted(
     jobs: list[Row] = []
     before = _known_of(row) if row else None
     for item in items:
-        found = answer(item, _known_of(row) if row else None, caller, batch, operator)
+        known = _known_of(row) if row else None
+        found = answer(item, known, caller, batch, operator)
         if isinstance(found, Accepted) and found.batch:
             row = row or new_row(caller.tenant, item.document.document_id)
             row["versions"].append(_version_row(item, found.version, caller.subject, at))
             row |= {"latest": found.version, "deleted_at": None, "deleted_by": None}
-            set_rights(row, item.document.access)
+            set_rights(row, after(item, found.version, known).access)
             jobs.append(job_row(batch, caller, task_for(item, found.version).payload))
         answers.append(found)
     if row is None or not jobs:

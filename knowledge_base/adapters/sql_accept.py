@@ -27,7 +27,7 @@ async def accept(
         document_id = item.document.document_id
         found = answer(item, now.get(document_id), caller, batch, operator)
         if isinstance(found, Accepted) and found.batch:
-            now[document_id] = after(item, found.version)
+            now[document_id] = after(item, found.version, now.get(document_id))
             taken.append((item, found.version))
         answers.append(found)
     if taken:

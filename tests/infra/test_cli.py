@@ -92,7 +92,7 @@ def test_ingest_says_what_was_refused_and_exits_accordingly(environment: dict[st
     ]
     (folder / "more.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", "ingest", str(folder)],
+        [sys.executable, "-m", "infra.cli", "ingest", str(folder), "--classification", "confidential"],
         env=environment,
         capture_output=True,
         text=True,
@@ -102,7 +102,7 @@ def test_ingest_says_what_was_refused_and_exits_accordingly(environment: dict[st
     assert done.returncode == 0 and "2 searchable, 0 unchanged, 0 refused" in done.stderr
     (folder / "bad.docx").write_bytes(b"\x7fELF")
     (folder / "more.jsonl").write_text("not json\n" + json.dumps(lines[0]))
-    again = triptych(environment, "ingest", str(folder), code=1)
+    again = triptych(environment, "ingest", str(folder), code=1)  # without saying who may read
     assert "0 searchable, 2 unchanged, 2 refused" in again
     assert "bad.docx" in again and "more.jsonl line 1" in again
     records = triptych(environment, "audit", "tail", "--action", "cli:ingest", "--json")

@@ -72,6 +72,38 @@ async def test_every_tool_explains_itself(kb: Served) -> None:
     assert reads == {"search", "fetch", "list_documents", "list_facets", "list_versions", "compare_versions", "get_job"}
 
 
+async def test_access_that_is_left_out_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, secret = tmp_path / "in", {"classification": "confidential", "groups": ["hr"]}
+    folder.mkdir()
+    (folder / "bands.md").write_text("# Bands\n\nBand 7 has 90,000.")
+    (folder / "lines.jsonl").write_text('{"id": "line", "text": "Band 8.", "access": {"classification": "internal"}}')
+    monkeypatch.setenv("KB_ALLOWED_PATHS", str(folder))
+    monkeypatch.setenv("KB_DEFAULT_CLASSIFICATION", "confidential")
+    async with served(tmp_path / "data") as kb, kb.client(person("hanna", "editor", "hr", "confidential")) as hanna:
+
+        async def done(tool: str, **given: Any) -> dict[str, Any]:
+            found: dict[str, Any] = (await hanna.call_tool(tool, given)).structured_content
+            return found if found["job_id"] is None else await finished(hanna, found["job_id"])
+
+        async def levels(client: Any) -> dict[str, str]:
+            items = (await client.call_tool("list_documents")).structured_content["items"]
+            return {item["document_id"].partition("-")[0]: item["classification"] for item in items}
+
+        for more in ({"access": secret}, {}):
+            await done("add_document", **arguments("pay", f"Pay of {len(more)}.", **more))
+            await done("start_ingest", paths=[str(folder)], **more)
+        await done("add_document", **arguments("new", "New."))
+        assert await levels(hanna) == dict.fromkeys(("bands", "pay", "new"), "confidential") | {"line": "internal"}
+        async with kb.client(person("carl", clearance="confidential")) as carl:
+            assert set(await levels(carl)) == {"new", "line"}
+        async with kb.client(person("pat", "editor")) as pat:
+            with pytest.raises(Exception, match="above your own clearance"):
+                await pat.call_tool("add_document", arguments("other", "Other."))
+            assert await levels(pat) == {"line": "internal"}
+            again = await pat.call_tool("add_document", arguments("line", "Band 9."))
+            assert again.structured_content["version"] == 2
+
+
 async def test_text_that_reads_like_instructions_is_fenced_and_flagged(kb: Served) -> None:
     async with kb.client(person("alice", "editor")) as alice:
         added = (await alice.call_tool("add_document", arguments("trap", f"Tea notes. {INJECTION}"))).structured_content

@@ -186,6 +186,24 @@ async def test_a_new_version_does_not_undo_a_change_of_access(kb: KnowledgeBase,
     assert "still secret" in (await kb.library.fetch(hidden.document_id, boss)).text
 
 
+async def test_a_change_of_access_during_a_pass_counts(kb: KnowledgeBase, handbook: FolderSource) -> None:
+    await synced(kb, handbook)
+    ids = [version.document_id for version, _ in await kb.catalog.page(Restriction(READER), 10)]
+    boss = AccessScope("acme", "boss", clearance="restricted")
+
+    class Slow:
+        async def scan(self, data: bytes) -> str | None:
+            for document_id in ids:
+                if await kb.catalog.access("acme", document_id) == handbook.access:
+                    await kb.library.set_access(document_id, Access("restricted"), boss)
+            return None
+
+    kb.library._check_file._scanner = Slow()
+    (Path(handbook.root) / "a.md").write_text("changed and secret by now")
+    await synced(kb, handbook)
+    assert await texts(kb) == {}
+
+
 async def test_a_source_keeps_its_folder_and_access(kb: KnowledgeBase, handbook: FolderSource, tmp_path: Path) -> None:
     await synced(kb, handbook)
     for other in (replace(handbook, root=str(tmp_path)), replace(handbook, access=Access("restricted"))):

@@ -97,6 +97,21 @@ async def test_an_old_version_comes_back_as_a_new_one(tmp_path: Path) -> None:
         assert len(await knowledge_base.library.history("tea", PAT)) == 4
 
 
+async def test_a_restored_version_undoes_no_revocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with knowledge_base_in(tmp_path) as knowledge_base:
+        await three_versions(knowledge_base)
+        objects = knowledge_base.library._objects
+        get = objects.get
+
+        async def meanwhile(key: str) -> bytes:
+            await knowledge_base.library.set_access("tea", Access("confidential"), ALICE)
+            return await get(key)
+
+        monkeypatch.setattr(objects, "get", meanwhile)
+        await knowledge_base.library.restore("tea", 1, ALICE)
+        assert await knowledge_base.catalog.access("acme", "tea") == Access("confidential")
+
+
 async def test_a_citation_gives_its_passage_for_ever(tmp_path: Path) -> None:
     async with knowledge_base_in(tmp_path) as knowledge_base:
         await three_versions(knowledge_base)

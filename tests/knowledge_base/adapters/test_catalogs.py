@@ -97,6 +97,19 @@ async def test_what_is_not_the_callers_is_a_conflict(stores: Stores, name: str) 
     assert await stores.catalog.latest("acme", name) == 1
 
 
+async def test_access_that_nobody_chose_is_for_new_documents_only(stores: Stores, name: str) -> None:
+    secret = Access("confidential", frozenset({"eng"}))
+    for life in (0, 3):
+        assert await stores.catalog.access("acme", name) is None
+        given = [stored(name, f"k{life}-{n}", life, access_is_default=True) for n in range(2)]
+        await accepted(stores, given[0])
+        assert await stores.catalog.access("acme", name) == Access("public")
+        await stores.catalog.set_access(name, secret, OPERATOR, "b", 60)
+        await accepted(stores, given[1], replace(given[1], object_key="k"))
+        assert await stores.catalog.access("acme", name) == secret
+        await stores.catalog.delete(name, OPERATOR_OF_ENG, "b")
+
+
 async def test_many_at_once_get_versions_of_their_own(stores: Stores, name: str) -> None:
     answers = await asyncio.gather(*(accepted(stores, stored(name, f"k{n}")) for n in range(12)))
     assert sorted(answer.version for [answer] in answers) == list(range(1, 13))
