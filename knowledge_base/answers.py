@@ -11,7 +11,7 @@ from common.security.untrusted import Untrusted, untrusted
 from common.settings import Classification
 from knowledge_base.browsing import Facets
 from knowledge_base.citations import Citation
-from knowledge_base.comparison import Comparison
+from knowledge_base.comparison import MAX_COMPARED, Comparison
 from knowledge_base.documents import Metadata, MetadataValue, Version
 from knowledge_base.search import SearchPage
 
@@ -99,6 +99,10 @@ class MetadataChange(BaseModel):
     after: MetadataValue | None
 
 
+TOO_LONG = f"""only {MAX_COMPARED:,} lines of each version were compared, from the first change on: what differs further
+down is not told, and the last lines of the diff may be no change. fetch both versions to read on"""
+
+
 class VersionComparison(BaseModel):
     document_id: str
     from_version: int
@@ -107,7 +111,8 @@ class VersionComparison(BaseModel):
     added_lines: int
     removed_lines: int
     metadata_changes: list[MetadataChange]
-    truncated: bool
+    truncated: bool = Field(description="there are more changes than the diff shows")
+    too_long: bool = Field(description=TOO_LONG)
 
 
 class AccessGranted(BaseModel):
@@ -188,6 +193,7 @@ def version_comparison(document_id: str, comparison: Comparison) -> VersionCompa
         removed_lines=comparison.removed,
         metadata_changes=changes,
         truncated=comparison.truncated or diff.truncated,
+        too_long=comparison.too_long,
     )
 
 

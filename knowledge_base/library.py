@@ -146,7 +146,7 @@ class Library:
     async def compare(self, document_id: str, scope: AccessScope, old: int, new: int) -> Comparison:
         """What changed between two versions. Raises NotFound."""
         before, after = [await self.fetch(document_id, scope, number) for number in (old, new)]
-        return compare(before.version, before.text, after.version, after.text)
+        return await asyncio.to_thread(compare, before.version, before.text, after.version, after.text)
 
     async def restore(self, document_id: str, version: int, caller: AccessScope) -> Accepted:
         """Make an old version the newest again, as a new version; rights stay as they are. Raises NotFound."""

@@ -1,5 +1,7 @@
 """What changed between two versions of a document."""
 
+import asyncio
+
 from starlette.responses import Response
 
 from common.console.page import Page, Visit
@@ -24,7 +26,7 @@ def compare_page(library: Library) -> Page:
             document_id=document_id,
             title=history[0].title,
             comparison=comparison,
-            rows=rows(comparison.diff),
+            rows=await asyncio.to_thread(rows, comparison.diff),
             versions=version_list(document_id, history).items,
             address=address,
         )

@@ -9,6 +9,8 @@ _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 MAX_WORDS = 300
 """A longer line is marked as a whole: the time grows with the square."""
+MAX_WORK = 500_000
+"""Of one page, in pairs of words. Lines beyond that are marked as a whole."""
 SIMILAR = 0.3
 """Lines that have less in common are not compared by words."""
 Piece = tuple[str, bool]
@@ -29,16 +31,17 @@ def rows(diff: str) -> list[Row]:
     found: list[Row] = []
     removed: list[Row] = []
     added: list[Row] = []
+    marker = _Marker()
     for row in _rows(diff):
         if row.kind == "removed" and not added:
             removed.append(row)
         elif row.kind == "added":
             added.append(row)
         else:
-            found += _paired(removed, added)
+            found += _paired(removed, added, marker)
             removed, added = ([row], []) if row.kind == "removed" else ([], [])
             found += [] if row.kind == "removed" else [row]
-    return found + _paired(removed, added)
+    return found + _paired(removed, added, marker)
 
 
 def _rows(diff: str) -> Iterator[Row]:
@@ -59,18 +62,30 @@ def _rows(diff: str) -> Iterator[Row]:
             old, new = old + 1, new + 1
 
 
-def _paired(removed: Sequence[Row], added: Sequence[Row]) -> list[Row]:
+def _paired(removed: Sequence[Row], added: Sequence[Row], marker: "_Marker") -> list[Row]:
     """Each removed line beside the one that came in its place, if there are as many."""
     if len(removed) != len(added):
         return [*removed, *added]
-    pairs = [_marked(old, new) for old, new in zip(removed, added, strict=True)]
+    pairs = [marker.marked(old, new) for old, new in zip(removed, added, strict=True)]
     return [old for old, _ in pairs] + [new for _, new in pairs]
 
 
-def _marked(old: Row, new: Row) -> tuple[Row, Row]:
-    before, after = (_WORDS.findall(row.pieces[0][0]) for row in (old, new))
-    if max(len(before), len(after)) > MAX_WORDS:
-        return old, new
+class _Marker:
+    """Marks the words that changed, as long as there is not too much to do."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WORK
+
+    def marked(self, old: Row, new: Row) -> tuple[Row, Row]:
+        """A line, and the one that came in its place."""
+        before, after = (_WORDS.findall(row.pieces[0][0]) for row in (old, new))
+        if max(len(before), len(after)) > MAX_WORDS or len(before) * len(after) > self._left:
+            return old, new
+        self._left -= len(before) * len(after)
+        return _marked(old, before, new, after)
+
+
+def _marked(old: Row, before: list[str], new: Row, after: list[str]) -> tuple[Row, Row]:
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     if matcher.ratio() < SIMILAR:
         return old, new

@@ -1,5 +1,6 @@
 """One document: text, metadata, access, versions, and the passage that a citation names."""
 
+import asyncio
 import re
 from urllib.parse import quote, urlencode
 
@@ -40,7 +41,7 @@ def document_page(library: Library) -> Page:
             version=version,
             access=version.access,
             versions=version_list(document_id, history).items,
-            blocks=blocks(text, start - first, end - first),
+            blocks=await asyncio.to_thread(blocks, text, start - first, end - first),
             passage=str(Citation(document_id, version.version, start, end)) if end else None,
             citation=str(Citation(document_id, version.version)),
             is_cut=len(text) < len(found.text),

@@ -8,7 +8,6 @@ from itertools import groupby
 from common.security.untrusted import untrusted
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
-_RULE = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\|?\s*")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+\S")
 Piece = tuple[str, bool]
@@ -66,15 +65,17 @@ def _line(line: str, at: int, start: int, end: int) -> Iterator[Line]:
         level = min(len(heading[1]) + 1, 6)
         yield Line(f"h{level}", [_pieces(heading[2], at + heading.start(2), start, end)])
     elif line.lstrip().startswith("|"):
-        if not _RULE.fullmatch(line):
+        # The rule below a table's heading. A pattern for it would be slow on a line that is nearly one.
+        if "-" not in line or line.strip(" \t:|-"):
             yield Line("row", list(_cells(line, at, start, end)))
     else:
         yield Line("item" if _ITEM.match(line) else "text", [_pieces(line, at, start, end)])
 
 
 def _cells(line: str, at: int, start: int, end: int) -> Iterator[list[Piece]]:
+    length = len(line.rstrip())
     for match in re.finditer(r"\|((?:\\\||[^|])*)", line):
-        if match.end() < len(line.rstrip()) or match[1].strip():
+        if match.end() < length or match[1].strip():
             yield _pieces(match[1], at + match.start(1), start, end)
 
 

@@ -4,9 +4,11 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from common.errors import Denied, InvalidInput, NotFound
 from common.security.access import Access, AccessScope
 from knowledge_base.bootstrap import KnowledgeBase
 from knowledge_base.citations import Citation, parse_citation
+from knowledge_base.comparison import compare
 from knowledge_base.filters import Restriction
 from tests.support.knowledge import add_all, document, knowledge_base_in
 
@@ -84,6 +87,20 @@ async def test_versions_are_compared_line_by_line(tmp_path: Path) -> None:
     assert "-first" in comparison.diff and "+second" in comparison.diff
     assert (comparison.added, comparison.removed, comparison.truncated) == (1, 1, False)
     assert comparison.metadata == {"a": ("x", None), "b": (None, ["y"]), "year": (2025, 2026)}
+
+
+async def test_a_comparison_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def noted(*texts: Any) -> Any:
+        threads.append(threading.current_thread())
+        return compare(*texts)
+
+    monkeypatch.setattr("knowledge_base.library.compare", noted)
+    async with knowledge_base_in(tmp_path) as knowledge_base:
+        await add_all(knowledge_base, [document("tea", "first")])
+        await knowledge_base.library.compare("tea", PAT, 1, 1)
+    assert threads != [threading.main_thread()]
 
 
 async def test_an_old_version_comes_back_as_a_new_one(tmp_path: Path) -> None:
