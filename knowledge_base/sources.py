@@ -106,8 +106,9 @@ def read_source(
     name = source.path.rpartition("/")[2]
     template = NewDocument(tenant, document_id_of(source.name), name, b"", access, access_is_default=is_default)
     if suffix_of(source.path) == JSONL:
-        with source.folder.open(source.path) as (file, _):
+        with source.folder.open(source.path) as (file, state):
             yield from _lines(source, file, template)
+            source.folder.check_unchanged(source.path, file, state)
         return
     check_kind(source.name)
     data, _ = source.folder.read(source.path)

@@ -44,6 +44,7 @@ class Plan:
     """What a run does, or would do."""
 
     batch: str
+    force: bool = False
     added: list[Seen] = field(default_factory=list)
     changed: list[Seen] = field(default_factory=list)
     touched: list[Seen] = field(default_factory=list)
@@ -104,6 +105,7 @@ class FolderSync:
             if before is not None:
                 plan.vanished = [path for path in plan.vanished if path in before]
             _brake(plan, found, known, force)
+            plan.force = force
             if not dry_run:
                 await self._carry_out(source, plan, known)
         return plan
@@ -143,12 +145,24 @@ class FolderSync:
             plan.outcomes += outcomes
         own.update(new)
         if is_whole and new:
-            if gone := set(old) - set(new):
-                files = (await self._store.files(source)).values()
-                elsewhere = {one for other in files if other.path != file.path for one in other.document_ids}
-                await self._delete(sorted(gone - elsewhere), scope, plan)
-            file = KnownFile(seen.source.path, seen.state, seen.digest, seen.at, tuple(dict.fromkeys(new)))
-            await self._store.put(source, file)
+            await self._replace(source, seen, old, new, scope, plan)
+
+    async def _replace(
+        self, source: FolderSource, seen: Seen, old: Sequence[str], new: Sequence[str], scope: AccessScope, plan: Plan
+    ) -> None:
+        """What the file has no more is deleted, unless that is so much that somebody may still be writing it."""
+        gone = set(old) - set(new)
+        if len(gone) > MAX_VANISHED * len(old) and not plan.force:
+            # It counts as not taken in, so the next run reads it again.
+            reason = f"{_share(len(gone), len(old), 'lines')}: none was deleted. If that is right, use --force."
+            plan.outcomes.append(await self._ingest.refuse(seen.source.name, reason, scope, plan.batch))
+            return
+        if gone:
+            files = (await self._store.files(source)).values()
+            elsewhere = {one for other in files if other.path != seen.source.path for one in other.document_ids}
+            await self._delete(sorted(gone - elsewhere), scope, plan)
+        file = KnownFile(seen.source.path, seen.state, seen.digest, seen.at, tuple(dict.fromkeys(new)))
+        await self._store.put(source, file)
 
     async def _sort(
         self, source: FolderSource, group: Sequence[NewDocument | Refused], own: set[str], file: Source
@@ -241,10 +255,12 @@ def _brake(plan: Plan, found: Sequence[Source | NotTaken], known: dict[str, Know
     if known and not found:
         raise InvalidInput("The folder is empty, and was not before: nothing was deleted.", "Is it mounted?")
     if len(plan.vanished) > MAX_VANISHED * len(known) and not force:
-        what = (
-            f"{len(plan.vanished)} of {len(known)} files are gone, more than {MAX_VANISHED:.0%}: nothing was changed."
-        )
+        what = f"{_share(len(plan.vanished), len(known), 'files')}: nothing was changed."
         raise Conflict(what, "If that is right, run it again with --force.")
+
+
+def _share(gone: int, of: int, what: str) -> str:
+    return f"{gone} of {of} {what} are gone, more than {MAX_VANISHED:.0%}"
 
 
 def _group(documents: Iterable[NewDocument | Refused]) -> list[NewDocument | Refused]:

@@ -145,10 +145,15 @@ class Folder:
             while block := file.read(_BLOCK):
                 data += block
                 self.check_size(relative, len(data))
-            # Half of the old content and half of the new one would be neither.
-            if _state(os.fstat(file.fileno())) != state or len(data) != state.size:
+            self.check_unchanged(relative, file, state)
+            if len(data) != state.size:
                 raise _changed(relative)
         return bytes(data), state
+
+    def check_unchanged(self, relative: str, file: BinaryIO, state: FileState) -> None:
+        """Raises Refused if it changed since it was opened: half of the old and half of the new content is neither."""
+        if _state(os.fstat(file.fileno())) != state:
+            raise _changed(relative)
 
     def check_size(self, relative: str, size: int) -> None:
         """Raises Refused for what is too large."""

@@ -174,6 +174,50 @@ async def test_lines_that_vanish_are_deleted(kb: KnowledgeBase, handbook: Folder
     assert {"two", "three"} <= set(await texts(kb)) and "one" not in await texts(kb)
 
 
+def written(lines: Path, *numbers: int) -> None:
+    lines.write_text("\n".join(f'{{"id": "line-{number}", "text": "Tea {number}."}}' for number in numbers))
+
+
+async def test_the_brake_holds_for_lines_too(kb: KnowledgeBase, handbook: FolderSource) -> None:
+    """A file that is being rewritten has whole lines only, and is not whole."""
+    lines = Path(handbook.root) / "lines.jsonl"
+    written(lines, 1, 2, 3, 4, 5)
+    await synced(kb, handbook)
+    for _ in range(2):
+        written(lines, 1, 6)
+        plan = await synced(kb, handbook)
+        [refused] = [outcome.refused for outcome in plan.outcomes if not outcome.accepted]
+        assert plan.deleted == [] and "lines are gone, more than 50%: none was deleted" in refused
+    written(lines, 2, 3, 4, 5, 6)
+    assert (await synced(kb, handbook)).deleted == ["line-1"]
+    written(lines, 2)
+    assert len((await synced(kb, handbook, force=True)).deleted) == 4
+
+
+async def test_lines_of_a_file_that_changes_meanwhile_are_not_missed(
+    kb: KnowledgeBase, handbook: FolderSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Path(handbook.root) / "lines.jsonl"
+    written(lines, 1, 2, 3, 4)
+    await synced(kb, handbook)
+    scanner = kb.library._check_file._scanner
+
+    class Slow:
+        async def scan(self, data: bytes) -> str | None:
+            written(lines, 1, 2, 3, 4)
+            return None
+
+    monkeypatch.setattr("knowledge_base.sync.GROUP", 2)
+    kb.library._check_file._scanner = Slow()
+    written(lines, 1, 2, 3)
+    plan = await synced(kb, handbook)
+    assert plan.deleted == []
+    assert any("was changed while it was read" in outcome.refused for outcome in plan.outcomes)
+    kb.library._check_file._scanner = scanner
+    assert (await synced(kb, handbook)).deleted == []
+    assert "line-4" in await texts(kb)
+
+
 async def test_a_new_version_does_not_undo_a_change_of_access(kb: KnowledgeBase, handbook: FolderSource) -> None:
     await synced(kb, handbook)
     page = await kb.catalog.page(Restriction(READER), 10)
