@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import Conflict
 from common.security.access import ANYONE, Access, AccessScope, may_read
-from knowledge_base.documents import Accepted, Stored, Task
+from knowledge_base.documents import FOLDER, Accepted, NewDocument, Stored, Task
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ def answer(
         return Conflict(f"The id {document.document_id} cannot be used.", "Choose another one.")
     if known and document.keeps_access and known.access != document.access:
         return _other_access(known.access)
+    if known and not known.is_deleted and document.keeps_folder and (folder := _other_folder(document, known)):
+        return _from_elsewhere(document.document_id, folder)
     if item.life != (known.life if known else 0):
         return None
     if known and _unchanged(item, known):
@@ -81,6 +83,19 @@ def _other_access(access: Access) -> Conflict:
     who = ", ".join(label.partition(":")[2] for label in access.readers if label != ANYONE) or "everybody"
     what = f"The document is there already, with other access: {access.classification}, {who}."
     return Conflict(what, "Choose the same, or change that of the document first (set_access).")
+
+
+def _other_folder(document: NewDocument, known: Known) -> Any:
+    folder = json.loads(known.content[1]).get(FOLDER)
+    return None if folder == document.metadata.get(FOLDER) else folder
+
+
+def _from_elsewhere(document_id: str, folder: Any) -> Conflict:
+    hint = (
+        "Name the folder above both, or give this one a name: triptych ingest FOLDER --sync --name NAME. "
+        "If it only moved: triptych ingest FOLDER --force."
+    )
+    return Conflict(f"The id {document_id} is that of a file of the same name in another folder ({folder}).", hint)
 
 
 def _unchanged(item: Stored, known: Known) -> bool:

@@ -9,6 +9,8 @@ from common.security.access import Access
 
 MetadataValue = str | int | float | bool | list[str]
 Metadata = Mapping[str, MetadataValue]
+FOLDER = "folder"
+"""Metadata of a file that was taken in from a folder: which one that was."""
 Vector = Any
 """A numpy float32 array of unit length."""
 
@@ -82,6 +84,8 @@ class NewDocument:
     """As a new version it must have the access that the document has."""
     access_is_default: bool = False
     """Nobody chose `access`: it is for a new document, and one that is there keeps what it has by then."""
+    keeps_folder: bool = False
+    """As a new version it must have the metadata `folder` that the document has, if that has any."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +119,12 @@ class Ingest:
         batch: str,
         operator: bool = False,
         is_default: bool = False,
+        force: bool = False,
     ) -> AsyncIterator[Outcome]:
-        """Accept the documents of the sources, in groups; what is refused is recorded in the batch, too."""
+        """Accept the documents of the sources, in groups; what is refused is recorded in the batch, too.
+
+        With `force` they take the place of those of another folder.
+        """
         group: list[tuple[str, NewDocument]] = []
         for source in sources:
             if isinstance(source, NotTaken):
@@ -131,7 +135,7 @@ class Ingest:
                 if isinstance(item, Refused):
                     yield await self.refuse(source.name, item.message, caller, batch)
                     continue
-                group.append((_name_of(source, item), item))
+                group.append((_name_of(source, item), replace(item, keeps_folder=item.keeps_folder and not force)))
                 if len(group) == GROUP or sum(len(document.data) for _, document in group) > GROUP_BYTES:
                     for outcome in await self.accept_group(group, caller, batch, operator):
                         yield outcome

@@ -40,7 +40,7 @@ def ingest(
     name: Annotated[str, typer.Option(help="of the followed folder; default: its own")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="with --sync: only say what would be done")] = False,
     checksum: Annotated[bool, typer.Option("--checksum", help="with --sync: read every file")] = False,
-    force: Annotated[bool, typer.Option("--force", help="with --sync: even if more than half is gone")] = False,
+    force: Annotated[bool, typer.Option("--force", help="though half is gone, or the folder has moved")] = False,
 ) -> None:
     """Take files into the knowledge base; each is searchable, or refused with a reason.
 
@@ -56,7 +56,7 @@ def ingest(
     detail = {"paths": paths, "sync": sync or watch}
     if not (sync or watch):
         operator = AccessScope(tenant, "operator", frozenset(group), "restricted")
-        work = partial(_once, paths=paths, operator=operator, access=access, is_default=is_default)
+        work = partial(_once, paths=paths, operator=operator, access=access, is_default=is_default, force=force)
         _run(data_dir, own, tenant, detail, work)
         return
     from common.security.audit_command import operator_name
@@ -111,6 +111,7 @@ async def _once(
     operator: AccessScope,
     access: Access,
     is_default: bool,
+    force: bool,
 ) -> bool:
     from common.files import NotTaken
     from common.jobs import new_batch
@@ -121,18 +122,19 @@ async def _once(
     batch, tally = new_batch(), Tally()
     async with AsyncExitStack() as stack:
         files = stack.enter_context(ExitStack())
-        places, sources = list[Place](), list[Source | NotTaken]()
+        places, sources, origins = list[Place](), list[Source | NotTaken](), dict[Path, str]()
         for path in paths:
             if path.startswith(SCHEMES):
                 mirror, refused = await stack.enter_async_context(knowledge_base.buckets.mirrored(path))
                 places.append((mirror, ""))
+                origins[mirror] = path.rstrip("/")
                 sources += refused
             else:
                 places.append(place_of(Path(path)))
-        sources += await asyncio.to_thread(find_sources, places, knowledge_base.ingest.rules, files)
+        sources += await asyncio.to_thread(find_sources, places, knowledge_base.ingest.rules, files, origins)
         with _bar(console) as progress:
             accepting = progress.add_task("accepted", total=len(sources))
-            accepted = knowledge_base.ingest.accept(sources, operator, access, batch, True, is_default)
+            accepted = knowledge_base.ingest.accept(sources, operator, access, batch, True, is_default, force)
             async for outcome in accepted:
                 tally.add(outcome)
                 done = tally.accepted + tally.unchanged + tally.refused

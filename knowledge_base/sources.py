@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.errors import InvalidInput
 from common.files import FileRules, FileState, Folder, Found, NotTaken, NotThere, Refused, shown
 from common.security.access import Access
-from knowledge_base.documents import NewDocument
+from knowledge_base.documents import FOLDER, NewDocument
 from knowledge_base.files import check_kind, suffix_of
 from knowledge_base.library import AccessInput, metadata_from
 
@@ -22,6 +22,7 @@ Place = tuple[Path, str]
 """An allowed folder, and what is meant below it; empty: all of it."""
 JSONL = "jsonl"
 MAX_JSONL_BYTES = 1024 * 1024 * 1024
+_HERE: Mapping[Path, str] = {}
 _FORM = '{"id": ..., "title": ..., "text": ..., "metadata": {}, "access": {}}'
 
 
@@ -33,6 +34,8 @@ class Source:
     path: str
     name: str
     state: FileState
+    place: str
+    """Which folder that was: its name, and its whole path as a hash."""
 
 
 class Line(BaseModel):
@@ -57,18 +60,25 @@ def place_of(path: Path) -> Place:
     raise InvalidInput(f"There is no file or folder {path}.")
 
 
-def find_sources(places: Sequence[Place], rules: FileRules, stack: ExitStack) -> list[Source | NotTaken]:
+def find_sources(
+    places: Sequence[Place], rules: FileRules, stack: ExitStack, origins: Mapping[Path, str] = _HERE
+) -> list[Source | NotTaken]:
     """Every file of the places, by name; their folders stay open until the stack is closed.
+
+    `origins` are the addresses of folders that are copies.
 
     Raises NotThere for a place that is not there, InvalidInput.
     """
     found: list[Source | NotTaken] = []
     for root, below in places:
         folder = stack.enter_context(Folder.opened(root, rules))
-        found += [
-            item if isinstance(item, NotTaken) else Source(folder, item.relative, _name(item, below), item.state)
-            for item in _below(folder, below)
-        ]
+        origin = origins.get(root) or str(root.resolve() / below)
+        for item in _below(folder, below):
+            if isinstance(item, NotTaken):
+                found.append(item)
+                continue
+            place = document_id_of(origin if item.relative != below else str(Path(origin).parent))
+            found.append(Source(folder, item.relative, _name(item, below), item.state, place))
     return found
 
 
@@ -112,7 +122,7 @@ def read_source(
         return
     check_kind(source.name)
     data, _ = source.folder.read(source.path)
-    yield replace(template, data=data, metadata={"source": source.name})
+    yield replace(template, data=data, metadata={"source": source.name, FOLDER: source.place}, keeps_folder=True)
 
 
 def _lines(source: Source, file: BinaryIO, template: NewDocument) -> Iterator[NewDocument | Refused]:

@@ -20,7 +20,7 @@ from knowledge_base.documents import FolderSource, KnownFile, NewDocument
 from knowledge_base.files import SUFFIXES, check_kind, suffix_of
 from knowledge_base.ingest import GROUP, Ingest, Outcome
 from knowledge_base.ports import Catalog, SourceStore
-from knowledge_base.sources import JSONL, Source, find_sources, read_source
+from knowledge_base.sources import JSONL, Source, document_id_of, find_sources, read_source
 
 MAX_VANISHED = 0.5
 """Share of a source that one run deletes without being forced to."""
@@ -178,7 +178,7 @@ class FolderSync:
             if current is not None and item.document_id not in own:
                 refused.append((file.name, f"The id {item.document_id} is that of a document from elsewhere."))
             else:
-                accepted.append((file.name, item))
+                accepted.append((file.name, replace(item, keeps_folder=False)))  # it is of this source
         return accepted, refused
 
     async def _delete(self, document_ids: Iterable[str], scope: AccessScope, plan: Plan) -> None:
@@ -204,7 +204,8 @@ def _compare(
             plan.refused.append(item)
             continue
         there.add(item.path)
-        _compare_one(replace(item, name=f"{source.name}/{item.path}"), known.get(item.path), checksum, plan)
+        named = replace(item, name=f"{source.name}/{item.path}", place=document_id_of(source.root))
+        _compare_one(named, known.get(item.path), checksum, plan)
     plan.vanished = sorted(path for path in known if path not in there and not _is_hidden_from(path, plan.refused))
     return plan
 
