@@ -104,7 +104,9 @@ def _shown(value: Any) -> str:
     """The value as `_value` reads it."""
     if isinstance(value, bool):
         return f"b:{str(value).lower()}"
-    return f"n:{value:g}" if isinstance(value, int | float) else f"t:{value}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    return f"n:{value!r}" if isinstance(value, int | float) else f"t:{value}"
 
 
 def _link(

@@ -82,6 +82,7 @@ async def test_the_list_has_what_may_be_read_and_its_facets_count_nothing_else(v
     assert listed(kitchen) == {"tea", "menu"} and ">stale<" in kitchen.text
     assert listed(await alice.get("/console/documents?is.year=n:2026")) == {"tea", "offer"}
     assert "Nothing fits" in (await hugo.get("/console/documents?is.department=t:tea")).text
+    assert 'value="n:20260114"' in (await alice.get("/console/documents?is.year=n:20260114")).text
     for wrong in ("is.year=n:many", "sort=-", "cursor=nonsense"):
         assert (await alice.get(f"/console/documents?{wrong}")).status_code == 400
 

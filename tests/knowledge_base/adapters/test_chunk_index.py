@@ -66,6 +66,8 @@ async def test_text_is_found_by_stem_title_and_section_best_first(index: ChunkIn
     assert ids(await index.search_text("filters", ALICE, 10))[0] == "b"
     assert ids(await index.search_text("CAFE", ALICE, 10)) == ["d"]
     assert len(await index.search_text("section", ALICE, 10)) == 4
+    await index.add([row("e", "हिन्दी भाषा")])  # its vowels are marks beside the letters
+    assert ids(await index.search_text("हिन्दी?", ALICE, 10)) == ["e"]
     assert len(await index.search_text("filter", ALICE, 2)) == 2
 
 
