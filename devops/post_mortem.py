@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from common.runtime import Runtime
-from common.security.audit_read import Shown, since
+from common.security.audit_read import CALL, Shown, since
 from common.security.principal import Principal
 from common.security.untrusted import Untrusted, untrusted
 from devops.access import Clusters
@@ -59,9 +59,13 @@ def _is_about(detail: Any, namespace: str, workload: str) -> bool:
 
 
 def _with_outcomes(records: Sequence[Shown], about: Sequence[Shown]) -> list[Shown]:
-    """An outcome does not say again what it was about: it belongs to the intent of the same request and action."""
-    calls = {(record["writer"], record["request_id"], record["action"]) for record in about}
-    return [record for record in records if (record["writer"], record["request_id"], record["action"]) in calls]
+    """An outcome does not say again what it was about: it belongs to the intent of the same call."""
+    calls = {_call(record) for record in about}
+    return [record for record in records if _call(record) in calls]
+
+
+def _call(record: Shown) -> tuple[object, ...]:
+    return tuple(record[name] for name in CALL)
 
 
 def _line(record: Shown) -> str:

@@ -9,12 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.console.audit_entry import GOOD, Entry, entry_of
 from common.security.audit_chain import records
+from common.security.audit_read import CALL
 
 PAGE = 100
 MAX_COUNTERPARTS = 1000
 UNFINISHED, NOT_OK = "unfinished", "not ok"
-CALL = ("writer", "tenant", "subject", "request_id", "action")
-"""What the records of one call have in common."""
 COLUMNS = records.c
 Position: TypeAlias = tuple[str, str, int]
 """at, writer, seq"""

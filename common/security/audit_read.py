@@ -15,6 +15,8 @@ from common.security.redaction import JSON
 
 PAGE = 500
 POLL_SECONDS = 0.5
+CALL = ("writer", "tenant", "subject", "request_id", "action")
+"""What the records of one call have in common. A client chooses its request ids, also one that another has used."""
 COLUMNS = records.c
 Shown: TypeAlias = dict[str, JSON]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import AppError, Conflict, Denied, InvalidInput, NotFound, SettingsError, Unavailable
 from common.observability.traces import step
 from common.resilience.deadline import remaining
+from common.resilience.retry import retry_after as seconds_of
 from common.security.principal import ANONYMOUS, current_principal
 
 if TYPE_CHECKING:
@@ -208,6 +209,6 @@ def _error(status: int, content: bytes, retry_after: str | None) -> AppError:
     if status == 410:
         return InvalidInput("The list has moved on since that page.", "Call without a cursor to start again.")
     if status == 429 or status >= 500:
-        wait = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
-        return Unavailable(f"The cluster is not able to answer: {reason}", retry_after=wait)
+        wait = seconds_of(retry_after)
+        return Unavailable(f"The cluster is not able to answer: {reason}", retry_after=1.0 if wait is None else wait)
     return InvalidInput(f"The cluster does not understand that: {reason}")

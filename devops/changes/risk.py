@@ -46,8 +46,8 @@ def assess(
                 raised(2, f"budget {budget['name']} allows no disruption now")
     if isinstance(operation, Delete) and at.kind == "StatefulSet":
         raised(3, "it keeps state")
-    # The server may add fields: what it would store counts, too.
-    if isinstance(operation, Apply) and any(_gains(each, live) for each in (operation.manifest, after or {})):
+    # The server may add fields, and an earlier revision may have had others: what would be stored counts, too.
+    if isinstance(operation, Apply | Rollback) and (_gains(after or {}, live) or _asks(operation, live)):
         raised(3, "its pods could read secrets or act as another account")
     if at.namespace is not None and at.namespace.startswith("kube-"):
         raised(3, "the cluster itself depends on it")
@@ -63,6 +63,10 @@ def _replicas(operation: Operation) -> int | None:
 def _is_in_group(live: Manifest | None) -> bool:
     labels = ((live or {}).get("metadata") or {}).get("labels") or {}
     return "aws:autoscaling:groupName" in labels
+
+
+def _asks(operation: Apply | Rollback, live: Manifest | None) -> bool:
+    return isinstance(operation, Apply) and _gains(operation.manifest, live)
 
 
 def _gains(manifest: Manifest, live: Manifest | None) -> bool:

@@ -128,8 +128,8 @@ async def _read_by_then(ends_at: float) -> AsyncIterator[None]:
 async def _checked(reply: Reply) -> bytes:
     """The first bytes, or the whole of a short answer, of what an MCP server may answer. Raises BadAnswer."""
     if reply.status >= 500 or 300 <= reply.status < 400:
-        # 503 is how a server says that it took nothing on.
-        raise BadAnswer(f"status {reply.status}", sent=reply.status != 503)
+        # Also 503: a proxy in between says it after the request went through.
+        raise BadAnswer(f"status {reply.status}", sent=True)
     kind = next((kind for kind in BEGINNINGS if reply.content_type.startswith(kind)), None)
     if kind is None:
         raise BadAnswer(f"status {reply.status}, neither JSON nor events", sent=True)

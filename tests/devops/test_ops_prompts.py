@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.security.audit_read import Shown
 from common.security.principal import Principal
+from devops.post_mortem import _with_outcomes
 from tests.common.console.console_site import Site
 from tests.support.operations import PRODUCTION, Served, ask, person, served
 
@@ -116,3 +118,9 @@ async def test_a_post_mortem_has_the_log_of_its_workload_for_auditors_alone(ops:
     assert sum("diagnose intent" in line for line in lines) == 1
     assert [line[:26] for line in lines] == sorted(line[:26] for line in lines)
     assert "The audit log has no entry" in later
+
+
+def test_a_call_of_somebody_else_with_the_same_request_id_is_none_of_the_incident() -> None:
+    call = {"writer": "w", "tenant": "local", "subject": "olga", "request_id": "r", "action": "diagnose"}
+    records: list[Shown] = [{**call, "kind": "intent"}, {**call, "kind": "outcome"}, {**call, "subject": "eve"}]
+    assert _with_outcomes(records, records[:1]) == records[:2]

@@ -11,7 +11,7 @@ from common.errors import Conflict, Denied, InvalidInput, NotFound, RateLimited
 from devops.changes.change import Blast, Change, Switch, Target
 from devops.changes.execution import Timing
 from devops.changes.gates import DAYS, Day, Gates, Window
-from devops.changes.operations import Apply, Cordon, Delete, Drain, Restart, Scale, SetImage
+from devops.changes.operations import Apply, Cordon, Delete, Drain, Restart, Rollback, Scale, SetImage
 from devops.changes.risk import assess
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, NODE, POD
 from devops.ports import Query
@@ -268,8 +268,9 @@ async def test_another_account_or_secret_is_of_critical_risk(desk: Bench) -> Non
         assert (change.draft.risk, change.draft.requirement.approvals) == ("critical", 2), more
 
 
-def test_what_the_server_would_add_counts() -> None:
-    at, operation = Target("c", "Deployment", "dev", "a"), Apply(manifest={"spec": {}})
+def test_what_would_be_stored_counts() -> None:
+    at, more = Target("c", "Deployment", "dev", "a"), Blast(replicas=2)
     after = {"spec": {"template": {"spec": {"serviceAccountName": "boss"}}}}
-    assert [assess(operation, at, None, Blast(), stored)[0] for stored in (None, after)] == ["medium", "critical"]
-    assert assess(operation, at, after, Blast(), after)[0] == "medium"
+    for operation in (Apply(manifest={"spec": {}}), Rollback(revision=1)):
+        assert [assess(operation, at, None, more, stored)[0] for stored in (None, after)] == ["medium", "critical"]
+        assert assess(operation, at, after, more, after)[0] == "medium"
