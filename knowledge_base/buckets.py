@@ -57,7 +57,7 @@ class BucketSync:
         """One pass, as of a folder: see FolderSync.run; `source.root` is the URL. Raises Unavailable, too."""
         async with self._turn(source.root) as mirror:
             # Before the bucket is listed: what another machine takes in from now on is not missing in the list.
-            before = await self._sync.known_paths(source)
+            before = await self._sync.known(source)
             refused = await self._bring_up_to_date(self._open(source.root), mirror)
             return await self._sync.run_at(mirror / "files", refused, source, checksum, force, dry_run, before)
 

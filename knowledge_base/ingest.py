@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from anyio import CancelScope
 
 from common.errors import AppError, Denied, InvalidInput
 from common.files import FileRules, NotTaken, NotThere, Refused, locate, not_allowed, shown_path
@@ -103,8 +104,9 @@ class Ingest:
                 async for outcome in self.accept(sources, caller, access, batch, is_default=is_default):
                     tally.add(outcome)
             finally:
-                # What was accepted stays so, if the call's time is over meanwhile.
-                await self._audit(tally.record("files_taken_in", caller, job_id=batch))
+                # What was accepted stays so, if the call's time is over meanwhile, or its caller gives it up.
+                with CancelScope(shield=True):
+                    await self._audit(tally.record("files_taken_in", caller, job_id=batch))
         return batch
 
     async def admit(self, count: int) -> None:

@@ -1,16 +1,15 @@
 """The part of a passage that shows why it was found, with the words of the question marked."""
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 import Stemmer
 
 from knowledge_base.stop_words import STOP_WORDS
+from knowledge_base.words import WORD
 
 WIDTH = 320
 """Characters."""
-_WORD = re.compile(r"\w+")
 _SAME_BEGINNING = 2
 """Letters that a word shares with its stem, so that most words need not be stemmed at all."""
 
@@ -34,7 +33,7 @@ def snippet(text: str, query: str, width: int = WIDTH) -> str:
 @lru_cache(maxsize=100)
 def _wanted(query: str) -> frozenset[str]:
     """The stems of the words that count."""
-    return frozenset(map(_stem, _WORD.findall(query.lower()))) - STOP_WORDS
+    return frozenset(map(_stem, WORD.findall(query.lower()))) - STOP_WORDS
 
 
 def _found(text: str, wanted: frozenset[str]) -> list[tuple[int, int, str]]:
@@ -43,7 +42,7 @@ def _found(text: str, wanted: frozenset[str]) -> list[tuple[int, int, str]]:
     if len(lower) != len(text):
         lower = text  # a letter became two, and nothing would stand where it was
     beginnings = {stem[:_SAME_BEGINNING] for stem in wanted}
-    likely = {word: _stem(word) for word in {*_WORD.findall(lower)} if word[:_SAME_BEGINNING] in beginnings}
+    likely = {word: _stem(word) for word in {*WORD.findall(lower)} if word[:_SAME_BEGINNING] in beginnings}
     words = {word: stem for word, stem in likely.items() if stem in wanted}
     return sorted((start, start + len(word), stem) for word, stem in words.items() for start in _places(lower, word))
 
@@ -53,7 +52,7 @@ def _places(text: str, word: str) -> Iterator[int]:
     start = text.find(word)
     while start >= 0:
         end = start + len(word)
-        if not _WORD.match(text[max(0, start - 1) : start]) and not _WORD.match(text[end : end + 1]):
+        if not WORD.match(text[max(0, start - 1) : start]) and not WORD.match(text[end : end + 1]):
             yield start
         start = text.find(word, end)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -51,10 +52,10 @@ class Line(BaseModel):
 
 
 def place_of(path: Path) -> Place:
-    """Where a path is that the operator named; links in it are followed. Raises InvalidInput."""
+    """Where a path is that the operator named; links in it are followed later. Raises InvalidInput."""
     real = path.resolve()
     if real.is_dir():
-        return real, ""
+        return Path(os.path.abspath(path)), ""
     if real.exists():
         return real.parent, real.name
     raise InvalidInput(f"There is no file or folder {path}.")
@@ -72,7 +73,8 @@ def find_sources(
     found: list[Source | NotTaken] = []
     for root, below in places:
         folder = stack.enter_context(Folder.opened(root, rules))
-        origin = origins.get(root) or str(root.resolve() / below)
+        # As it was named: what a link leads to may be another folder after each release.
+        origin = origins.get(root) or str(Path(os.path.abspath(root)) / below)
         for item in _below(folder, below):
             if isinstance(item, NotTaken):
                 found.append(item)

@@ -7,8 +7,8 @@ repeated, so a run that was killed is simply run again.
 import asyncio
 import hashlib
 import time
-from collections.abc import Container, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -76,9 +76,9 @@ class FolderSync:
         """
         return await self.run_at(Path(wanted.root), (), wanted, checksum, force, dry_run)
 
-    async def known_paths(self, source: FolderSource) -> set[str]:
-        """Of the files that were taken in so far."""
-        return set(await self._store.files(source))
+    async def known(self, source: FolderSource) -> dict[str, KnownFile]:
+        """The files that were taken in so far."""
+        return await self._store.files(source)
 
     async def run_at(
         self,
@@ -88,7 +88,7 @@ class FolderSync:
         checksum: bool = False,
         force: bool = False,
         dry_run: bool = False,
-        before: Container[str] | None = None,
+        before: Mapping[str, KnownFile] | None = None,
     ) -> Plan:
         """The same for files that are elsewhere than the root says; `refused` are there, and do not get so far.
 
@@ -103,7 +103,7 @@ class FolderSync:
             found = [*await asyncio.to_thread(find_sources, [(place, "")], self._ingest.rules, stack), *refused]
             plan = await asyncio.to_thread(_compare, source, found, known, checksum)
             if before is not None:
-                plan.vanished = [path for path in plan.vanished if path in before]
+                plan.vanished = [path for path in plan.vanished if before.get(path) == known[path]]
             _brake(plan, found, known, force)
             plan.force = force
             if not dry_run:
@@ -120,8 +120,10 @@ class FolderSync:
         for seen in [*plan.added, *plan.changed]:
             await self._take_in(source, seen, known.get(seen.source.path), own, scope, plan)
         if plan.vanished:
-            known = await self._store.files(source)
-            left = {one for path, file in known.items() if path not in plan.vanished for one in file.document_ids}
+            now = await self._store.files(source)
+            # What another server has dropped or taken in meanwhile is its business.
+            plan.vanished = [path for path in plan.vanished if now.get(path) == known[path]]
+            left = {one for path, file in now.items() if path not in plan.vanished for one in file.document_ids}
         for path in plan.vanished:
             await self._delete([one for one in known[path].document_ids if one not in left], scope, plan)
             await self._store.drop(source, path)
@@ -133,6 +135,9 @@ class FolderSync:
         old = before.document_ids if before else ()
         new: list[str] = []
         is_whole = True
+        if old and not plan.force and (reason := await self._brake_of_lines(source, seen, old)):
+            plan.outcomes.append(await self._ingest.refuse(seen.source.name, reason, scope, plan.batch))
+            return
         documents = read_source(seen.source, source.tenant, source.access, is_default=True)
         while group := await asyncio.to_thread(_group, documents):
             accepted, refused = await self._sort(source, group, own, seen.source)
@@ -147,20 +152,31 @@ class FolderSync:
         if is_whole and new:
             await self._replace(source, seen, old, new, scope, plan)
 
+    async def _brake_of_lines(self, source: FolderSource, seen: Seen, old: Sequence[str]) -> str:
+        """Why nothing is taken in, before any of it counts: what a refused pass added would make the share smaller."""
+        if suffix_of(seen.source.path) != JSONL:
+            return ""
+        there = await asyncio.to_thread(_ids, read_source(seen.source, source.tenant, source.access))
+        gone = await self._gone(source, seen, old, there)
+        if len(gone) <= MAX_VANISHED * len(old):
+            return ""
+        return f"{_share(len(gone), len(old), 'lines')}: none was deleted. If that is right, use --force."
+
+    async def _gone(self, source: FolderSource, seen: Seen, old: Iterable[str], new: Iterable[str]) -> set[str]:
+        files = (await self._store.files(source)).values()
+        elsewhere = {one for other in files if other.path != seen.source.path for one in other.document_ids}
+        return set(old) - set(new) - elsewhere
+
     async def _replace(
         self, source: FolderSource, seen: Seen, old: Sequence[str], new: Sequence[str], scope: AccessScope, plan: Plan
     ) -> None:
         """What the file has no more is deleted, unless that is so much that somebody may still be writing it."""
-        gone = set(old) - set(new)
-        if len(gone) > MAX_VANISHED * len(old) and not plan.force:
-            # It counts as not taken in, so the next run reads it again.
+        gone = await self._gone(source, seen, old, new)
+        if len(gone) > MAX_VANISHED * len(old) and not plan.force:  # it was rewritten since `_brake_of_lines`
             reason = f"{_share(len(gone), len(old), 'lines')}: none was deleted. If that is right, use --force."
             plan.outcomes.append(await self._ingest.refuse(seen.source.name, reason, scope, plan.batch))
             return
-        if gone:
-            files = (await self._store.files(source)).values()
-            elsewhere = {one for other in files if other.path != seen.source.path for one in other.document_ids}
-            await self._delete(sorted(gone - elsewhere), scope, plan)
+        await self._delete(sorted(gone), scope, plan)
         file = KnownFile(seen.source.path, seen.state, seen.digest, seen.at, tuple(dict.fromkeys(new)))
         await self._store.put(source, file)
 
@@ -262,6 +278,13 @@ def _brake(plan: Plan, found: Sequence[Source | NotTaken], known: dict[str, Know
 
 def _share(gone: int, of: int, what: str) -> str:
     return f"{gone} of {of} {what} are gone, more than {MAX_VANISHED:.0%}"
+
+
+def _ids(documents: Iterable[NewDocument | Refused]) -> set[str]:
+    found: set[str] = set()
+    with suppress(AppError):
+        found.update(item.document_id for item in documents if isinstance(item, NewDocument))
+    return found
 
 
 def _group(documents: Iterable[NewDocument | Refused]) -> list[NewDocument | Refused]:

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from anyio import CancelScope
+
 from common.errors import AppError
 from common.files import Refused, shown, unusable
 from common.jobs import new_batch
@@ -47,7 +49,8 @@ class Uploads:
                 tally.add(outcome)
                 outcomes.append(outcome)
         finally:
-            await self._audit(tally.record("files_taken_in", caller, job_id=batch, source="upload"))
+            with CancelScope(shield=True):
+                await self._audit(tally.record("files_taken_in", caller, job_id=batch, source="upload"))
         return batch, outcomes
 
     async def _take(self, file: Upload, caller: AccessScope, access: Access, batch: str) -> Outcome:

@@ -11,13 +11,13 @@ from collections import Counter
 from functools import lru_cache
 
 from knowledge_base.stop_words import STOP_WORDS
+from knowledge_base.words import WORD
 
 K1, B = 1.2, 0.75
 USUAL_WORDS = 100
 """Of a passage. BM25 would count."""
 MAX_WORDS = 1_000
 """Different ones of a text; hosted indices take no more."""
-_WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 
 
@@ -37,7 +37,7 @@ def query_weights(query: str) -> dict[int, float]:
 def _stems(text: str) -> list[str]:
     plain = _POSSESSIVE.sub("", unicodedata.normalize("NFKD", text.lower()))
     folded = "".join(char for char in plain if not unicodedata.combining(char))
-    return [stem for word in _WORD.findall(folded) if (stem := _stem(word)) not in STOP_WORDS]
+    return [stem for word in WORD.findall(folded) if (stem := _stem(word)) not in STOP_WORDS]
 
 
 @lru_cache(maxsize=50_000)

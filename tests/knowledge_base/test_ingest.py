@@ -1,6 +1,5 @@
 """Files of folders: which document each of them is."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -75,12 +74,23 @@ async def test_a_folder_is_the_same_wherever_it_is_named_from(
     kb: KnowledgeBase, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await started(kb, "eng", folders / "eng") == []
-    os.symlink(folders / "eng", folders.parent / "link")
     monkeypatch.chdir(folders / "hr")
-    for path in ("../eng", "../eng/README.md", str(folders.parent / "link")):
+    for path in ("../eng", "../eng/README.md", str(folders / "hr" / ".." / "eng")):
         assert await commanded(kb, path) == ["1"], path
     (folders / "eng" / "README.md").write_text("# Readme\n\nNew of eng.")
     assert await commanded(kb, "../eng") == ["2"]
+
+
+async def test_a_link_that_leads_to_the_next_release_is_the_same_folder(tmp_path: Path, folders: Path) -> None:
+    current = tmp_path / "current"
+    current.symlink_to(folders / "eng")
+    async with knowledge_base_in(tmp_path / "data", allowed_paths=[str(current)]) as kb:
+        assert await started(kb, "eng", current) == []
+        current.unlink()
+        current.symlink_to(folders / "hr")
+        assert await started(kb, "eng", current) == [] and await texts(kb, ERIK) == [("hr.", 2)]
+        (folders / "hr" / "README.md").write_text("# Readme\n\nNew.")
+        assert await commanded(kb, str(current)) == ["3"]
 
 
 async def test_a_folder_that_moved_takes_its_place_by_force(kb: KnowledgeBase, folders: Path) -> None:

@@ -134,7 +134,7 @@ async def test_a_bucket_that_does_not_answer_deletes_nothing(place: Place, tmp_p
 
 
 class Listed:
-    """A store in memory; who reads it is told that it was listed, and waits until he may go on."""
+    """A store in memory; who lists it is told when, and waits until he may go on."""
 
     def __init__(self, texts: dict[str, bytes]) -> None:
         self.texts = texts
@@ -144,9 +144,9 @@ class Listed:
         for key, text in sorted(self.texts.items()):
             yield BucketObject(key, text.hex(), len(text))
         self.listed.set()
+        await self.go_on.wait()
 
     async def read(self, key: str) -> bytes:
-        await self.go_on.wait()
         return self.texts[key]
 
 
@@ -166,6 +166,15 @@ async def test_what_another_machine_takes_in_after_the_bucket_was_listed_is_not_
         slow.go_on.set()
         plan = await late
         assert (plan.vanished, plan.deleted) == ([], [])
+        del quick.texts["new.md"]
+        slow.listed.clear()
+        slow.go_on.clear()
+        late = asyncio.create_task(other.run(source))
+        await asyncio.wait_for(slow.listed.wait(), 20)
+        quick.texts["new.md"] = b"Assam, first flush."
+        assert len((await one.run(source)).changed) == 1
+        slow.go_on.set()
+        assert (await late).vanished == [], "it was known, and is newer than the list"
         del quick.texts["new.md"]
         assert (await other.run(source)).vanished == ["new.md"]
 

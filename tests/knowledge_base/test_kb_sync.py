@@ -183,8 +183,8 @@ async def test_the_brake_holds_for_lines_too(kb: KnowledgeBase, handbook: Folder
     lines = Path(handbook.root) / "lines.jsonl"
     written(lines, 1, 2, 3, 4, 5)
     await synced(kb, handbook)
-    for _ in range(2):
-        written(lines, 1, 6)
+    for found in ((1, 6), (1, 6), (1, 6, 7), (6, 7, 8, 9, 10)):
+        written(lines, *found)
         plan = await synced(kb, handbook)
         [refused] = [outcome.refused for outcome in plan.outcomes if not outcome.accepted]
         assert plan.deleted == [] and "lines are gone, more than 50%: none was deleted" in refused
@@ -192,6 +192,15 @@ async def test_the_brake_holds_for_lines_too(kb: KnowledgeBase, handbook: Folder
     assert (await synced(kb, handbook)).deleted == ["line-1"]
     written(lines, 2)
     assert len((await synced(kb, handbook, force=True)).deleted) == 4
+
+
+async def test_lines_that_move_to_another_file_are_not_gone(kb: KnowledgeBase, handbook: FolderSource) -> None:
+    written(Path(handbook.root) / "m.jsonl", 1, 2, 3, 4, 5)
+    await synced(kb, handbook)
+    written(Path(handbook.root) / "n.jsonl", 3, 4, 5)
+    written(Path(handbook.root) / "m.jsonl", 1, 2)
+    plan = await synced(kb, handbook)
+    assert plan.deleted == [] and all(outcome.accepted for outcome in plan.outcomes)
 
 
 async def test_lines_of_a_file_that_changes_meanwhile_are_not_missed(

@@ -10,6 +10,10 @@ def test_words_are_marked_by_their_stem() -> None:
     ) == ("The **warranty** of **Pumps** runs two years; it covers **pumping**.")
 
 
+def test_words_of_other_scripts_are_marked_whole() -> None:
+    assert snippet("हिन्दी एक भाषा है।", "हिन्दी") == "**हिन्दी** एक भाषा है।"
+
+
 def test_small_words_are_not_marked_but_numbers_are() -> None:
     assert snippet("It is in room 7 of 12.", "is it in 7?") == "It is in room **7** of 12."
 
