@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from common.errors import Conflict, InvalidInput, NotFound, RateLimited
+from common.errors import Conflict, InvalidInput, NotFound, RateLimited, Unavailable
 from common.http.client import Request, ResilientClient
 from common.http.guard import path
 from common.resilience.deadline import remaining
@@ -170,6 +170,9 @@ class HubSpot:
             raw = await self._api.get(f"{OBJECTS}/tickets/{path(new.key)}", idProperty=KEY, properties=names)
         except NotFound:
             return None
+        except InvalidInput:
+            hint = "The operator makes it anew in HubSpot, with unique values."
+            raise Unavailable(f"HubSpot's ticket property {KEY} has no unique values.", hint) from None
         with self._api.reading():
             return records.ticket(raw, new.requester)
 

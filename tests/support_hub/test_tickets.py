@@ -122,3 +122,34 @@ async def test_what_was_refused_may_be_corrected_under_the_same_key(crm: Running
             with pytest.raises(AppError, match="Somebody changed"):
                 await tickets.update(person(), ticket, TicketChange(priority="urgent"), wrong, "key-0004")
         assert (await tickets.update(person(), ticket, TicketChange(priority="urgent"), seen, "key-0004")).priority
+
+
+async def test_what_somebody_else_did_before_is_a_conflict_and_not_our_change(
+    crm: RunningSuite, process: Process
+) -> None:
+    ticket, urgent = Reference("hubspot", TICKETS["hubspot"].record_id), TicketChange(priority="urgent")
+    async with process("hubspot") as (tickets, platform):
+        seen = (await platform.conversation(ticket.id)).ticket.updated_at
+        theirs = await platform.update_ticket(ticket.id, urgent, seen)
+        while datetime.now(UTC).replace(microsecond=0) <= theirs.updated_at:
+            await asyncio.sleep(0.02)
+        with pytest.raises(Conflict, match="Somebody changed"):
+            await tickets.update(person(), ticket, urgent, seen, "key-0005")
+
+
+async def test_a_note_for_colleagues_is_no_answer_to_the_customer(crm: RunningSuite, process: Process) -> None:
+    ticket = Reference("zendesk", TICKETS["zendesk"].record_id)
+    async with process("zendesk") as (tickets, platform):
+        seen = (await platform.conversation(ticket.id)).ticket.updated_at
+        await platform.add_comment(ticket.id, "Done.", False, seen)
+        add, fails = platform.add_comment, [Conflict("Somebody changed this first.")]
+
+        async def once(*given: Any) -> Any:
+            if fails:
+                raise fails.pop()
+            return await add(*given)
+
+        platform.add_comment = once  # type: ignore[assignment, method-assign]
+        assert (await tickets.comment(person(), ticket, "Done.", True, "key-0006")).public
+        said = (await platform.conversation(ticket.id)).comments
+    assert [each.public for each in said if each.text == "Done."] == [False, True]
