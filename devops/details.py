@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from common.errors import NotFound
@@ -16,6 +16,8 @@ from devops.views import config_maps_of, redacted
 
 MAX_CONFIG_MAPS = 10
 MAX_REVISIONS = 20
+MAX_PAGES = 5
+"""Of a hundred ReplicaSets; more than one has who keeps a long history, or shares labels."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,14 @@ class Details:
         if workload.kind is not DEPLOYMENT:
             return []
         query = Query(workload.namespace, workload.labels, limit=100)
-        uid = workload.item["metadata"]["uid"]
-        items = (await workload.cluster.objects(REPLICA_SET, query)).items
-        return [item for item in items if (owner := controller_of(item)) and owner["uid"] == uid]
+        uid, found = workload.item["metadata"]["uid"], list[Manifest]()
+        for _ in range(MAX_PAGES):
+            page = await workload.cluster.objects(REPLICA_SET, query)
+            found += [item for item in page.items if (owner := controller_of(item)) and owner["uid"] == uid]
+            if page.token is None:
+                break
+            query = replace(query, token=page.token)
+        return found
 
     async def _config_map(self, cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
         try:

@@ -4,6 +4,8 @@ import re
 
 KEY_LINE = 60
 """Characters of a line of a private key in PEM form; all but the last one have 64."""
+SHORT_LINE = 40
+"""Characters that some tools break lines at have more; a line with fewer is the last, or none of a key."""
 MAX_KEY_LINES = 120
 """A key of 8192 bits has 100."""
 END = "-----END"
@@ -43,15 +45,15 @@ class _KeyBlock:
     """A key that has begun. Not every line after it is of it: anybody can write the first line of a key into a log.
 
     A logger may write something around each line, such as a time or a level, and lines of others in between. So long
-    lines are known by what is in them; a short one is the last, and has the same around it as the one before.
+    lines are known by what is in them; others have the same around them as the one before.
     """
 
     def __init__(self, before: str, after: str) -> None:
         self.lines = 0
         self._is_head = True
-        # Where the first line stands alone, all do, and may be short.
+        # Where the first line stands alone, all do.
         self._stands_alone = not (before + after).strip()
-        self._around: tuple[str, str] | None = ("", "") if self._stands_alone else None
+        self._around: tuple[str, str] | None = (_shape(before), _shape(after))
 
     def holds(self, line: str) -> bool:
         """Whether this next line is of the key."""
@@ -63,7 +65,9 @@ class _KeyBlock:
             self._around = (_shape(line[: long.start()]), _shape(line[long.end() :]))
             return True
         fits = self._fits(line)
-        if not (fits and self._stands_alone):
+        if self._stands_alone:
+            self._around = self._around if fits else None
+        elif fits and self._around and len(line) - sum(map(len, self._around)) < SHORT_LINE:
             self._around = None
         return fits or END in line
 

@@ -18,6 +18,8 @@ MAX_VALUES = 500
 """Values kept in all: bounds time and size where every list and mapping is within its own limit."""
 MAX_CHARACTERS = 50_000
 """Characters looked at in all: bounds the time. Room for two tracebacks, or for fifty long texts of a call."""
+SHORT = 256
+"""Texts that are always looked at: names, which say what a record is about. MAX_VALUES bounds how many there are."""
 MARGIN = 250
 """Longest thing that a cut could leave half, and so unrecognised."""
 
@@ -124,9 +126,11 @@ class _Walk:
     def value(self, value: object, depth: int) -> JSON:
         self.left -= 1
         if isinstance(value, str):
-            size = len(value)
-            self.characters -= size if size < self.window else self.window
-            return _text(value, self.max_text) if self.characters >= 0 else f"[{size} characters]"
+            if (size := len(value)) > SHORT:
+                self.characters -= size if size < self.window else self.window
+                if self.characters < 0:
+                    return f"[{size} characters]"
+            return _text(value, self.max_text)
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, (int, float)):

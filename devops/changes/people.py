@@ -13,7 +13,9 @@ from common.settings import Classification
 
 # Cyrillic and Greek letters by the Latin one that they look like, small or else as a capital. Rather too many names are
 # of one person than too few.
-_LOOK_ALIKES = str.maketrans("авекмнорстухѕіјһԁԛԝӏαβεζηικμνορτυχıɑɡ", "abekmhopctyxsijhdqwlabeznikmvoptuxiag")
+_LOOK_ALIKES = str.maketrans("авекмнорстухѕіјһԁԛԝӏαβεζηικμνορτυχıɑɡѵү", "abekmhopctyxsijhdqwlabeznikmvoptuxiagvy")
+_CAPITALS = str.maketrans("ΗΝΥѴҮ", "HNYVY")
+"""Whose small forms look like other letters than they do."""
 _UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0000-\U000e0fff]")
 """What shows nothing, beside control and format characters."""
 
@@ -32,7 +34,9 @@ class Actor:
     @property
     def person(self) -> str:
         """Equal for two keys of one person. Upper case, blanks and look-alike letters do not make somebody else."""
-        folded = _UNSEEN.sub("", unicodedata.normalize("NFKC", self.subject).casefold().translate(_LOOK_ALIKES))
+        # Taken apart, so that an accent does not hide which letter is below it.
+        apart = unicodedata.normalize("NFKD", self.subject).translate(_CAPITALS).casefold().translate(_LOOK_ALIKES)
+        folded = _UNSEEN.sub("", unicodedata.normalize("NFKC", apart))
         return "".join(each for each in folded if unicodedata.category(each) not in ("Cc", "Cf")).strip()
 
     @property

@@ -5,9 +5,9 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, Denied, NotFound
 from common.security.principal import Principal
-from devops.changes.change import Change, Draft, Plan, Target
+from devops.changes.change import Change, Draft, Plan, Risk, Target
 from devops.changes.clock import SteadyClock
 from devops.changes.cloud_operations import RebootInstance, StartInstance, StopInstance, UpdateService, notes_of
 from devops.changes.digest import draft_digest
@@ -67,12 +67,13 @@ class Planner:
         seen = await observe(target, at, operation)
         risk, _ = assess(operation, at, seen.live, seen.blast)
         self._policy.requirement(who, operation.tool, at, environment, risk)  # before anything is sent
-        if closed is not None and not self._policy.may_ask_for_break_glass(who, operation.tool, at, environment, risk):
-            raise closed
+        if closed is not None:
+            self._check_may_break(closed, who, operation, at, risk)
         seen, write, after = await _dry_run(target, at, operation, seen, change_id)
         risk, reasons = assess(operation, at, seen.live, seen.blast, after)
         requirement = self._policy.requirement(who, operation.tool, at, environment, risk)
         if closed is not None:
+            self._check_may_break(closed, who, operation, at, risk)
             # Policy says what it needs in other times; now it is not executed without a second person.
             requirement = replace(requirement, decision="approve", approvals=max(1, requirement.approvals))
             reasons = [*reasons, f"only by break-glass: {closed.message}"]
@@ -107,6 +108,12 @@ class Planner:
         )
         draft = replace(draft, digest=draft_digest(draft))
         return await self._store.add(draft, STATES[requirement.decision], self._limits.per_hour)
+
+    def _check_may_break(self, closed: Denied, who: Principal, operation: Operation, at: Target, risk: Risk) -> None:
+        """Raises what closed it, unless policy lets this person ask to break the glass for that."""
+        environment = self._gates.environment(at)
+        if not self._policy.may_ask_for_break_glass(who, operation.tool, at, environment, risk):
+            raise closed
 
 
 async def _dry_run(

@@ -16,8 +16,9 @@ from devops.changes.ports import ChangeStore, ChangeTarget
 from devops.changes.records import Records
 
 SWEEPER = "sweeper"
-PATIENCE_SECONDS = 3600.0
-"""After its lease an execution whose object cannot be read is `unknown`."""
+PATIENCE_SECONDS, FOREIGN_SECONDS = 3600.0, 600.0
+"""After its lease an execution whose object cannot be read is `unknown`; or whose cluster this server does not have:
+so long has another server that has it."""
 log = structlog.get_logger(__name__)
 
 
@@ -57,12 +58,12 @@ class Sweeper:
             await self._store.finish(change, change.owner or "", outcome.state, outcome.text, outcome.detail)
 
     async def _found_out(self, change: Change) -> Outcome:
-        """What cannot be read is looked at again for a while, unless its cluster is none of this server's any more."""
+        """What cannot be read is looked at again for a while."""
         try:
             return await found_out(require_target(self._targets, change.draft.target.cluster), change)
         except AppError as error:
-            is_late = self._clock.now() - (change.lease_until or 0.0) > PATIENCE_SECONDS
-            if change.draft.target.cluster in self._targets and not is_late:
+            patience = PATIENCE_SECONDS if change.draft.target.cluster in self._targets else FOREIGN_SECONDS
+            if self._clock.now() - (change.lease_until or 0.0) <= patience:
                 raise
             return Outcome("unknown", f"{INTERRUPTED} What is there could not be read: {error.message}", {})
 

@@ -7,6 +7,7 @@ from typing import Any
 from devops.alerts import Correlated
 from devops.details import Workload
 from devops.events import Event
+from devops.kinds import DEPLOYMENT
 from devops.logs import Line
 from devops.pods import container_statuses, is_ready
 from devops.ports import Manifest
@@ -62,8 +63,12 @@ class Facts:
 
     @property
     def _updated(self) -> int:
-        # Deployments leave a 0 out; the others leave it out where nothing is being updated.
-        return self._counted("updatedReplicas", 0 if self.workload.kind.name == "Deployment" else self.wanted)
+        if self._is_on_each_node:
+            return self._counted("updatedNumberScheduled")
+        status = self.workload.item.get("status", {})
+        # A 0 is left out. A StatefulSet leaves the number out also where nothing is being updated.
+        is_updating = status.get("currentRevision") != status.get("updateRevision")
+        return self._counted("updatedReplicas", 0 if self.workload.kind is DEPLOYMENT or is_updating else self.wanted)
 
     @property
     def _is_on_each_node(self) -> bool:

@@ -91,7 +91,13 @@ async def _all(
         found: list[Manifest] = []
         token: str | None = None
         for _ in range(pages):
-            page = await cluster.objects(kind, replace(query, token=token))
+            try:
+                page = await cluster.objects(kind, replace(query, token=token))
+            except AppError as error:
+                if token is None:
+                    raise
+                missing.append(f"{what}: only the first were read. {error.message}")
+                return found
             found += filter(wanted, page.items)
             if (token := page.token) is None:
                 return found

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mcp.types import METHOD_NOT_FOUND
+from mcp.types import INTERNAL_ERROR, METHOD_NOT_FOUND
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 
 from common.errors import Unavailable
@@ -11,7 +11,7 @@ from common.observability.call import request_id
 from infra.gateway.caller import Caller
 from infra.gateway.domain import Domain
 from infra.gateway.forward import EVENTS, BadAnswer, Outgoing, Trace, forward
-from infra.gateway.messages import Era
+from infra.gateway.messages import REQUEST_FAILED, Era
 from infra.gateway.outgoing import request_body, request_headers
 from infra.gateway.wire import Reply
 
@@ -87,7 +87,8 @@ async def discover(domain: Domain, caller: Caller) -> str:
         found = await ask(domain, caller, "modern", "server/discover", {})
         domain.era = "modern"
     except Rejected as error:
-        if domain.era == "modern":
+        # Only what a server says that knows the question; another one may have taken its place.
+        if domain.era == "modern" and error.code in (REQUEST_FAILED, INTERNAL_ERROR):
             raise _unwilling(domain) from error
         # It does not know the question, so it is older; initialize asks for nothing that would have to be kept.
         found = await ask(domain, caller, "legacy", "initialize", HELLO)

@@ -59,8 +59,11 @@ def test_a_private_key_in_a_log_is_gone_in_all_its_lines(key: list[str], form: s
     assert not any(part in line for line in lines for part in key if part)
 
 
-def test_a_key_of_short_lines_is_gone_too() -> None:
-    assert shown([RSA[0], CANARY, f"{CANARY}==", RSA[-1], "after"]) == [*["[redacted]"] * 4, "after"]
+@pytest.mark.parametrize("form", ["{}", "    {}", "{}\r", "INFO {}", "'{}'"])
+def test_a_key_of_short_lines_is_gone_too(form: str) -> None:
+    short = (CANARY * 4)[:48]
+    lines = shown([form.format(line) for line in (RSA[0], short, short, f"{CANARY}==", RSA[-1])] + ["after"])
+    assert lines[1:] == [*["[redacted]"] * 4, "after"]
 
 
 def test_a_key_with_other_lines_in_between_is_gone_too() -> None:
@@ -73,11 +76,13 @@ def test_a_key_after_other_words_is_gone_too() -> None:
     assert lines == ["INFO the key: [redacted]", *["[redacted]"] * (len(RSA) - 1), "after"]
 
 
-@pytest.mark.parametrize("after", ["eve logged in as root", "GET / agent=curl", "{'user': 'eve'}"])
+@pytest.mark.parametrize("after", ["eve logged in as root", "GET / agent=curl 8", "{'user': 'eve'}"])
 def test_who_writes_the_first_line_of_a_key_hides_nothing_else(after: str) -> None:
     begin = f"GET / agent={RSA[0]}"
     assert shown([begin, after, "DROP TABLE"]) == ["GET / agent=[redacted]", after, "DROP TABLE"]
-    assert shown([begin, f"GET / agent={LONG[0]}", after])[-1] == after or after.startswith("GET /")
+    assert shown([begin, f"GET / agent={LONG[0]}", after])[-1] == after
+    # One word alone could be the end of a key, and is hidden once.
+    assert shown([begin, *["GET / agent=curl"] * 2])[1:] == ["[redacted]", "GET / agent=curl"]
     assert shown([RSA[0], *["word"] * 200])[-1] == "word"
 
 

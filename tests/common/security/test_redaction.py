@@ -248,8 +248,9 @@ def test_what_is_looked_at_is_bounded_in_all() -> None:
     clean = redact({f"k{number}": [long] * 20 for number in range(20)})
     assert json.dumps(clean).count(long) == MAX_CHARACTERS // len(long)
     assert json.dumps(clean).count('"[500 characters]"') == 400 - MAX_CHARACTERS // len(long)
+    assert redact([[[long] * 20] * 20, "name"]) == [redact([[long] * 20] * 20), "name"]
     keys = redact({f"{number}{'k' * 9_999}": "plain" for number in range(10)})
-    assert isinstance(keys, dict) and list(keys.values()) == ["plain"] * 4 + ["[redacted]"]
+    assert isinstance(keys, dict) and list(keys.values()) == ["plain"] * 5 + ["[redacted]"]
     wide = redact([[{f"password{number}": "" for number in range(50)}] * 20] * 20)
     assert json.dumps(wide).count("[redacted]") <= MAX_VALUES
 

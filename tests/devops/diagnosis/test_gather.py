@@ -2,21 +2,23 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from common.errors import Unavailable
 from common.security.principal import Principal
 from devops.access import Clusters
 from devops.alerts import Alerts
 from devops.bootstrap import NAMESPACE_POLICY
-from devops.details import Details
+from devops.details import Details, Workload
 from devops.diagnosis import gather
 from devops.diagnosis.facts import Facts
 from devops.diagnosis.gather import Gatherer
 from devops.diagnosis.rules import likely_causes
-from devops.kinds import DEPLOYMENT
+from devops.kinds import DEPLOYMENT, KINDS, POD, Kind
 from devops.logs import Logs
+from devops.ports import Cluster, Objects, Query
 from devops.scope import NamespaceScope
 from tests.support.clusters import Place, deployment, simulated
 
@@ -60,6 +62,41 @@ async def test_replicas_are_counted_also_where_not_all_pods_are_read(
     facts = await gathered(place)
     assert (facts.healthy, facts.ready) == (True, 5)
     assert facts.missing == ["pods: there are more than the first 2"]
+
+
+async def test_what_was_read_before_a_page_failed_counts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.deploy("app", 5)
+    await place.pods(5, app="app")
+    read = place.cluster.objects
+
+    async def tired(kind: Kind, query: Query) -> Objects:
+        if query.token and kind is POD:
+            raise Unavailable("The cluster is tired.")
+        return await read(kind, query)
+
+    monkeypatch.setattr(place.cluster, "objects", tired)
+    facts = await gathered(place)
+    assert (facts.healthy, len(facts.pods)) == (True, 2)
+    assert facts.missing == ["pods: only the first were read. The cluster is tired."]
+
+
+EACH_NODE = {"desiredNumberScheduled": 2, "currentNumberScheduled": 2, "numberReady": 2}
+REPLICAS = {"replicas": 2, "readyReplicas": 2, "currentRevision": "a"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "is_new"),
+    [
+        ("DaemonSet", {**EACH_NODE, "updatedNumberScheduled": 2}, True),
+        ("DaemonSet", {**EACH_NODE, "updatedNumberScheduled": 1}, False),
+        ("StatefulSet", {**REPLICAS, "updateRevision": "a"}, True),
+        ("StatefulSet", {**REPLICAS, "updateRevision": "b"}, False),
+        ("StatefulSet", {**REPLICAS, "updateRevision": "b", "updatedReplicas": 2}, True),
+    ],
+)
+def test_what_still_has_old_replicas_is_not_healthy(kind: str, status: dict[str, Any], is_new: bool) -> None:
+    item = {"metadata": {"name": "app", "namespace": "default"}, "spec": {"replicas": 2}, "status": status}
+    assert Facts(Workload(cast(Cluster, None), KINDS[kind], item), (), ()).healthy == is_new
 
 
 @pytest.mark.parametrize(("pages", "is_found"), [(20, True), (1, False)])
