@@ -41,6 +41,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests wait for a good part of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # One of several processes starts what its tests ask for: each knows all tests, and runs a part of them.
     if session.config.option.collectonly or hasattr(session.config, "workerinput"):
