@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import NotFound
@@ -10,6 +10,7 @@ from common.security.principal import Principal
 from devops.access import Clusters
 from devops.kinds import CONFIG_MAP, DEPLOYMENT, KINDS, POD, REPLICA_SET, WORKLOADS, Kind
 from devops.names import not_found
+from devops.paging import pages_of
 from devops.ports import Cluster, Manifest, Query
 from devops.revisions import Revision, revisions_of
 from devops.views import config_maps_of, redacted
@@ -103,12 +104,8 @@ class Details:
             return []
         query = Query(workload.namespace, workload.labels, limit=100)
         uid, found = workload.item["metadata"]["uid"], list[Manifest]()
-        for _ in range(MAX_PAGES):
-            page = await workload.cluster.objects(REPLICA_SET, query)
-            found += [item for item in page.items if (owner := controller_of(item)) and owner["uid"] == uid]
-            if page.token is None:
-                break
-            query = replace(query, token=page.token)
+        async for items, _ in pages_of(workload.cluster, REPLICA_SET, query, MAX_PAGES):
+            found += [item for item in items if (owner := controller_of(item)) and owner["uid"] == uid]
         return found
 
     async def _config_map(self, cluster: Cluster, namespace: str, name: str) -> dict[str, str]:

@@ -1,16 +1,15 @@
 """Events, newest first. The API keeps them in the order of their names, so all are looked at."""
 
 import heapq
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from common.security.principal import Principal
 from common.security.redaction import redact
 from devops.access import Clusters
 from devops.cursors import Cursors
 from devops.kinds import EVENT
-from devops.ports import Cluster, Manifest, Query
+from devops.paging import pages_of
+from devops.ports import Cluster, Manifest
 
 PAGE = 500
 MAX_PAGES = 20
@@ -82,7 +81,7 @@ class Events:
         before = tuple(self._cursors.open(cursor, question)) if cursor else None
         newest: list[Event] = []
         complete = True
-        async for items, complete in self._pages(cluster, query):  # noqa: B007 - the last value counts
+        async for items, complete in pages_of(cluster, EVENT, query, MAX_PAGES):  # noqa: B007 - the last value counts
             fresh = [
                 event
                 for event in map(event_of, items)
@@ -93,15 +92,6 @@ class Events:
         shown = newest[:limit]
         more = self._cursors.seal(list(_place(shown[-1])), question) if len(newest) > limit else None
         return EventPage(cluster, shown, more, complete)
-
-    async def _pages(self, cluster: Cluster, query: Query) -> AsyncIterator[tuple[Any, bool]]:
-        token: str | None = None
-        for _ in range(MAX_PAGES):
-            page = await cluster.objects(EVENT, replace(query, token=token))
-            token = page.token
-            yield page.items, token is None
-            if token is None:
-                return
 
 
 def _place(event: Event) -> tuple[str, str]:

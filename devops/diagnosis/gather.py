@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from common.errors import AppError
@@ -13,6 +12,7 @@ from devops.diagnosis.facts import Facts
 from devops.events import Event, event_of
 from devops.kinds import EVENT, NODE, POD, QUOTA, Kind
 from devops.logs import Line, Logs
+from devops.paging import pages_of
 from devops.pods import container_statuses, is_owned, is_ready
 from devops.ports import Cluster, LogQuery, Manifest, Query
 
@@ -89,19 +89,17 @@ async def _all(
 
     async def read() -> Sequence[Manifest]:
         found: list[Manifest] = []
-        token: str | None = None
-        for _ in range(pages):
-            try:
-                page = await cluster.objects(kind, replace(query, token=token))
-            except AppError as error:
-                if token is None:
-                    raise
-                missing.append(f"{what}: only the first were read. {error.message}")
-                return found
-            found += filter(wanted, page.items)
-            if (token := page.token) is None:
-                return found
-        missing.append(f"{what}: there are more than the first {pages * query.limit}")
+        complete: bool | None = None
+        try:
+            async for items, complete in pages_of(cluster, kind, query, pages):  # noqa: B007 - the last value counts
+                found += filter(wanted, items)
+        except AppError as error:
+            if complete is None:
+                raise
+            missing.append(f"{what}: only the first were read. {error.message}")
+            return found
+        if not complete:
+            missing.append(f"{what}: there are more than the first {pages * query.limit}")
         return found
 
     return await _or(missing, what, read())
